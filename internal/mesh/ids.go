@@ -1,0 +1,89 @@
+// Package mesh holds what every service of the mesh must agree on: who an instance is and which NATS subject reaches it.
+//
+// The packages below it build on that: wire is the bytes of records and frames, bus moves messages (inside the process or
+// over NATS), link makes an ordered, loss-free stream of records out of a bus, presence tells who is alive. Start reading
+// at subjects.go.
+package mesh
+
+import (
+	"crypto/rand"
+	"fmt"
+	"hash/fnv"
+	"regexp"
+)
+
+// Kind is a role in the mesh. It is the second token of most subjects.
+type Kind string
+
+// The roles.
+const (
+	KindEdge  Kind = "edge"
+	KindRooms Kind = "rooms"
+	KindApp   Kind = "app"
+	KindAuth  Kind = "auth"
+)
+
+// InstanceID names one start of one role in one process: 10 base62 characters, new at every start, so that nothing sent
+// to an earlier life can reach a later one. It is one subject token as it stands.
+type InstanceID string
+
+// InstanceIDLen is the length of every InstanceID.
+const InstanceIDLen = 10
+
+const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+// NewInstanceID returns a fresh random id (59 bits).
+func NewInstanceID() InstanceID {
+	var random [InstanceIDLen * 2]byte
+	id := make([]byte, 0, InstanceIDLen)
+	for len(id) < InstanceIDLen {
+		rand.Read(random[:]) //nolint:errcheck // crypto/rand.Read never returns an error since Go 1.24
+		for _, b := range random {
+			if b < 248 && len(id) < InstanceIDLen { // 248 = 4×62: no bias
+				id = append(id, base62[b%62])
+			}
+		}
+	}
+	return InstanceID(id)
+}
+
+// Valid reports whether id has the form of an instance id, so that it may stand in a subject.
+func (id InstanceID) Valid() bool {
+	if len(id) != InstanceIDLen {
+		return false
+	}
+	for i := range len(id) {
+		c := id[i]
+		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return true
+}
+
+// Address is where an instance is reached. App is the app's name for KindApp and empty otherwise.
+type Address struct {
+	Kind     Kind
+	App      string
+	Instance InstanceID
+}
+
+// Partitions is the number of partitions that namespaces are hashed to; a constant of version 1 of the contract.
+const Partitions = 64
+
+// Partition returns the partition of a namespace, whose name begins with a slash: 32-bit FNV-1a modulo 64.
+func Partition(namespace string) uint8 {
+	h := fnv.New32a()
+	h.Write([]byte(namespace)) //nolint:errcheck // hash.Hash never returns an error
+	return uint8(h.Sum32() % Partitions)
+}
+
+// ValidAppName reports whether name may name an app: [a-z0-9-]{1,32}.
+func ValidAppName(name string) error {
+	if !appName.MatchString(name) {
+		return fmt.Errorf("app name %.40q: want 1 to 32 of a-z, 0-9 and -", name)
+	}
+	return nil
+}
+
+var appName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)

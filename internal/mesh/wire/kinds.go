@@ -1,0 +1,54 @@
+package wire
+
+// Kind says what a record means. Numbers are part of the contract: never reuse one.
+type Kind uint8
+
+// The kinds, by the hop they travel. "ring" records go app → rooms → edge and carry an operation number; rooms sets Origin
+// and passes the body on as it is. Body names the layout: see packet.go for Packet, lists.go for Strings and Selector; the
+// others are protobuf messages of proto/siomesh/v1.
+const (
+	// Edge → app. Socket, Namespace and Seq are set; the records of one socket are ordered.
+	KindConnect    Kind = 1 // a client asks to join a namespace                   Body: siomesh.v1.Connect
+	KindEvent      Kind = 2 // an event of the client; ID = its acknowledgement id  Body: Packet
+	KindReply      Kind = 3 // the client's acknowledgement of request Ack          Body: Packet
+	KindDisconnect Kind = 4 // the socket is gone                                   Body: siomesh.v1.Disconnect
+	KindAckFailed  Kind = 5 // request Ack can no longer be answered                Body: reason, plain text
+	// 6 to 15 are reserved: detach, state changes made elsewhere, broadcast replies.
+
+	// Ring: app → rooms → edge. Partition, PartitionEpoch, Op and Namespace are set, and Origin from rooms on.
+	KindAccept    Kind = 16 // the socket is in the namespace                       Body: siomesh.v1.Accept
+	KindRefuse    Kind = 17 // a middleware refused the socket                      Body: siomesh.v1.Refuse
+	KindUnknown   Kind = 18 // a dynamic app does not know the namespace            Body: empty
+	KindEmit      Kind = 19 // an event to one socket; Ack = request id or 0        Body: Packet
+	KindAck       Kind = 20 // the answer to the client's event; ID = its id        Body: Packet
+	KindJoin      Kind = 21 // one socket joins rooms                               Body: Strings
+	KindLeave     Kind = 22 // one socket leaves rooms                              Body: Strings
+	KindClose     Kind = 23 // one socket is disconnected; FlagClose = the whole connection   Body: empty
+	KindBroadcast Kind = 24 // an event to the sockets a selector names             Body: Selector, then Packet
+	KindHandled   Kind = 25 // Handled of Socket, nothing else                      Body: empty
+	KindData      Kind = 26 // top-level keys of socket.data set or deleted         Body: Strings, pairs key, raw JSON ("" deletes)
+	// 27 to 39 are reserved: joins, leaves and closes by selector, broadcasts with acknowledgement.
+
+	// Rooms → app.
+	KindConfirm   Kind = 40 // operations up to Op of Partition are applied         Body: empty
+	KindGone      Kind = 41 // rooms → app and edge → rooms: the edge has no such socket   Body: empty
+	KindEdgeEnded Kind = 42 // rooms → app: an edge is dead with all its sockets    Body: the edge's instance id
+	KindOpFailed  Kind = 43 // rooms → app: operation Op of Partition was refused   Body: reason, plain text
+
+	// Edge → rooms.
+	KindHello Kind = 48 // the first record of an edge: register it                 Body: empty
+)
+
+// Flags are properties that any kind may have.
+type Flags uint8
+
+// The flags.
+const (
+	FlagSkippable   Flags = 1 << iota // a receiver that does not know the kind ignores the record instead of breaking the link
+	FlagRedelivered                   // this packet may have been handled before
+	FlagVolatile                      // may be dropped when the recipient cannot take it at once
+	FlagNoCompress                    // do not compress this packet
+	FlagClose                         // KindClose: close the whole connection
+	FlagControl                       // not counted against the window
+	FlagNonOwner                      // made by an instance that does not own the socket: not fenced
+)
