@@ -24,8 +24,9 @@ const (
 )
 
 // InstanceID names one start of one role in one process: 10 base62 characters, new at every start, so that nothing sent
-// to an earlier life can reach a later one. It is one subject token as it stands.
-type InstanceID string
+// to an earlier life can reach a later one. It is one subject token as it stands. An array, so that addresses of sockets
+// hold no pointer, compare fast and are read off the wire without allocating. The zero value is no instance.
+type InstanceID [InstanceIDLen]byte
 
 // InstanceIDLen is the length of every InstanceID.
 const InstanceIDLen = 10
@@ -35,25 +36,46 @@ const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 // NewInstanceID returns a fresh random id (59 bits).
 func NewInstanceID() InstanceID {
 	var random [InstanceIDLen * 2]byte
-	id := make([]byte, 0, InstanceIDLen)
-	for len(id) < InstanceIDLen {
+	var id InstanceID
+	for n := 0; n < InstanceIDLen; {
 		rand.Read(random[:]) //nolint:errcheck // crypto/rand.Read never returns an error since Go 1.24
 		for _, b := range random {
-			if b < 248 && len(id) < InstanceIDLen { // 248 = 4×62: no bias
-				id = append(id, base62[b%62])
+			if b < 248 && n < InstanceIDLen { // 248 = 4×62: no bias
+				id[n] = base62[b%62]
+				n++
 			}
 		}
 	}
-	return InstanceID(id)
+	return id
 }
+
+// ParseInstanceID returns the id that text is, as String writes it.
+func ParseInstanceID(text string) (InstanceID, error) {
+	var id InstanceID
+	if len(text) != InstanceIDLen {
+		return InstanceID{}, fmt.Errorf("instance id %.40q: want %d base62 characters", text, InstanceIDLen)
+	}
+	copy(id[:], text)
+	if !id.Valid() {
+		return InstanceID{}, fmt.Errorf("instance id %.40q: want %d base62 characters", text, InstanceIDLen)
+	}
+	return id, nil
+}
+
+// String returns the id as text; the zero value is empty.
+func (id InstanceID) String() string {
+	if id.IsZero() {
+		return ""
+	}
+	return string(id[:])
+}
+
+// IsZero reports whether id is the zero value: no instance.
+func (id InstanceID) IsZero() bool { return id == InstanceID{} }
 
 // Valid reports whether id has the form of an instance id, so that it may stand in a subject.
 func (id InstanceID) Valid() bool {
-	if len(id) != InstanceIDLen {
-		return false
-	}
-	for i := range len(id) {
-		c := id[i]
+	for _, c := range id {
 		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
 			return false
 		}

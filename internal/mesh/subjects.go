@@ -71,7 +71,7 @@ func (s Subjects) InAll(to Address) string { return s.instance(to) + ".in.*" }
 
 // RPC is where an instance answers requests.
 func (s Subjects) RPC(to Address) string {
-	return s.root() + string(to.Kind) + "." + string(to.Instance) + ".rpc"
+	return s.root() + string(to.Kind) + "." + to.Instance.String() + ".rpc"
 }
 
 // Presence is where an instance announces itself: name is the app's name, or the kind again for services.
@@ -99,9 +99,9 @@ func (s Subjects) API(verb string) string { return s.root() + "api." + verb }
 
 func (s Subjects) instance(a Address) string {
 	if a.Kind == KindApp {
-		return s.root() + "app." + a.App + "." + string(a.Instance)
+		return s.root() + "app." + a.App + "." + a.Instance.String()
 	}
-	return s.root() + string(a.Kind) + "." + string(a.Instance)
+	return s.root() + string(a.Kind) + "." + a.Instance.String()
 }
 
 // From is the last token of a link's subject: the sender's role, and for apps their name, so that ordinary NATS permissions
