@@ -310,4 +310,3 @@ func (d *driver) goodbye(ctx context.Context) {
 		d.p.log.Debug("goodbye may be lost", slog.Any("err", err))
 	}
 }
-
