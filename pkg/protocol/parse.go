@@ -10,11 +10,13 @@ import (
 // which a Decoder puts together with it. An error wraps ErrMalformed.
 //
 // Parse is stricter than the reference parser where that one accepts what the
-// protocol text does not describe: it refuses a packet without the payload its
-// type calls for (`2`, `3`, `4`), an id on anything but events and acks, an ack
-// without one, an id or attachment count that is not plain digits, white space
-// before the payload (the reference reads it as an id), text that is not UTF-8,
-// and in binary packets objects that carry "_placeholder":true beside other keys.
+// protocol text does not describe. It refuses
+//   - empty text, and a packet without the payload its type calls for (`2`, `31`, `4`);
+//   - an id on anything but events and acks, and an ack without one;
+//   - white space before the payload, which the reference reads as an id;
+//   - a count of attachments, or the num of a placeholder, that is not plain digits;
+//   - in binary packets, objects with "_placeholder":true and other keys than num;
+//   - text that is not UTF-8.
 func Parse(text []byte, lim Limits) (Packet, error) {
 	lim = lim.withDefaults()
 	if len(text) == 0 {

@@ -86,6 +86,14 @@ func TestVectors(t *testing.T) {
 	}
 }
 
+// A packet built by hand may leave the namespace out, and dst is kept.
+func TestAppendWithoutNamespace(t *testing.T) {
+	p := protocol.Packet{Type: protocol.Ack, ID: []byte("7"), Data: []byte(`[]`)}
+	if got := protocol.Append([]byte("x"), p); string(got) != "x37[]" {
+		t.Errorf("Append = %q, want %q", got, "x37[]")
+	}
+}
+
 func TestType(t *testing.T) {
 	for typ, want := range map[protocol.Type]struct {
 		name   string
