@@ -52,3 +52,15 @@ const (
 	FlagControl                       // not counted against the window
 	FlagNonOwner                      // made by an instance that does not own the socket: not fenced
 )
+
+// Known reports whether this version knows the kind. Record.Parse lets an unknown one pass only with FlagSkippable; the
+// receiver then ignores the record.
+func (k Kind) Known() bool { return int(k) < len(kinds) && kinds[k] }
+
+var kinds = [...]bool{
+	KindConnect: true, KindEvent: true, KindReply: true, KindDisconnect: true, KindAckFailed: true,
+	KindAccept: true, KindRefuse: true, KindUnknown: true, KindEmit: true, KindAck: true, KindJoin: true, KindLeave: true,
+	KindClose: true, KindBroadcast: true, KindHandled: true, KindData: true,
+	KindConfirm: true, KindGone: true, KindEdgeEnded: true, KindOpFailed: true,
+	KindHello: true,
+}

@@ -21,8 +21,10 @@ type Fragment struct{ Index, Count uint32 }
 //
 //	kind u8 | flags u8 | fields uvarint | the present fields in the order of their bit | body uvarint length, bytes
 //
-// A field is present when its bit is set in fields; its zero value is never written. Bits above the known ones are refused
-// unless the record is skippable.
+// A field is present when its bit is set in fields; its zero value is never written, with one exception: Partition stands
+// with every Op, also when it is 0. Numbers are uvarints, byte strings are uvarint length and bytes, a socket is edge (10
+// bytes), slot and generation, an origin 10 bytes, a fragment index and count. Fields of the bits above the known ones are
+// byte strings, so that they can be skipped: they are refused unless the record is skippable.
 type Record struct {
 	Kind  Kind
 	Flags Flags
