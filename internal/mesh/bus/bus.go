@@ -64,7 +64,7 @@ type Bus interface {
 	NewReceiver(lane Lane, capacity int) Receiver
 	// MaxPayload is the largest data in bytes that Publish, Send, Request and Respond take; ErrTooLarge above.
 	MaxPayload() int
-	// Connected reports whether messages can leave this process. A bus inside the process is always connected.
+	// Connected reports whether messages can leave this process on every lane. A bus inside the process is always connected.
 	Connected() bool
 	// Watch calls f on every change of Connected, one call at a time, until stop is called. f must not block. A call that
 	// has begun when stop is called may still be running when stop returns.

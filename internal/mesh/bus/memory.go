@@ -55,22 +55,7 @@ func (m *Memory) Request(ctx context.Context, subject string, data []byte) ([]by
 	if err := checkRequest(ctx, data, memoryPayload); err != nil {
 		return nil, err
 	}
-	if m.isClosed() {
-		return nil, ErrClosed
-	}
-	inbox, answer := m.requests.open()
-	defer m.requests.close(inbox)
-	if !m.deliver(subject, inbox, data, everyone) {
-		return nil, ErrNoResponders
-	}
-	select {
-	case data := <-answer:
-		return data, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-m.closed:
-		return nil, ErrClosed
-	}
+	return m.request(ctx, subject, data)
 }
 
 // Respond implements Bus.
@@ -129,6 +114,25 @@ func (m *Memory) isClosed() bool {
 		return true
 	default:
 		return false
+	}
+}
+
+func (m *Memory) request(ctx context.Context, subject string, data []byte) ([]byte, error) {
+	if m.isClosed() {
+		return nil, ErrClosed
+	}
+	inbox, answer := m.requests.open()
+	defer m.requests.close(inbox)
+	if !m.deliver(subject, inbox, data, everyone) {
+		return nil, ErrNoResponders
+	}
+	select {
+	case data := <-answer:
+		return data, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-m.closed:
+		return nil, ErrClosed
 	}
 }
 

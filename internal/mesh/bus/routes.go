@@ -53,6 +53,13 @@ func (r *routes) find(subject string) *route {
 	return r.resolve(subject)
 }
 
+// has reports whether anybody subscribes to subject; it does not remember the lookup, for subjects that are used once.
+func (r *routes) has(subject string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.subs, func(s *subscription) bool { return matches(s.subject, subject) })
+}
+
 func (r *routes) add(s *subscription) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
