@@ -17,15 +17,17 @@ import (
 func (p *Peers) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	receiver := p.bus.NewReceiver(bus.Control, receiverLen)
-	if err := p.subscribe(ctx, receiver); err != nil {
-		return err
-	}
-	stop := p.bus.Watch(p.connectionChanged)
+	stop := p.bus.Watch(func(bool) { p.connectionChanged() })
 	defer stop()
-	p.connectionChanged(p.bus.Connected())
+	p.connectionChanged()
 	d := &driver{p: p, g: g, probed: make(chan probe, 1)}
 	g.Go(func() error { return receiver.Run(ctx) })
-	g.Go(func() error { return d.run(ctx) })
+	g.Go(func() error {
+		if err := p.subscribe(ctx, receiver); err != nil {
+			return err
+		}
+		return d.run(ctx)
+	})
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("run presence: %w", err)
 	}
@@ -57,10 +59,11 @@ func (p *Peers) subscribe(ctx context.Context, receiver bus.Receiver) error {
 	return nil
 }
 
-// connectionChanged is called by the bus, and once at the start of Run.
-func (p *Peers) connectionChanged(up bool) {
+// connectionChanged is called by the bus, and once at the start of Run. It asks for the state again, so that whoever comes
+// last knows best.
+func (p *Peers) connectionChanged() {
 	p.mu.Lock()
-	p.roster.connection(time.Now(), up)
+	p.roster.connection(time.Now(), p.bus.Connected())
 	p.reconnects++
 	p.mu.Unlock()
 	token(p.wake)
@@ -145,9 +148,6 @@ func (d *driver) step(ctx context.Context) time.Duration {
 	if todo.settled && !d.settled {
 		d.settled = true
 		close(p.heard)
-	}
-	if todo.reconnect {
-		d.reconnect()
 	}
 	if !d.connected {
 		return todo.next
@@ -265,15 +265,31 @@ func (d *driver) probe(ctx context.Context, now time.Time, wanted bool) time.Dur
 	}
 	d.lastProbe = now
 	d.p.mu.Lock()
-	r := probe{sent: d.p.roster.clock.at(now), connection: d.seen}
+	r, patience := probe{sent: d.p.roster.clock.at(now), connection: d.seen}, d.p.roster.patience(now)
 	d.p.mu.Unlock()
-	ctx, d.cancelProbe = context.WithTimeout(ctx, d.p.cfg.ProbeTimeout)
+	ctx, d.cancelProbe = context.WithTimeout(ctx, patience)
 	d.g.Go(func() error { // Run waits for the group; at most one of these lives, and probed has room for it
-		r.err = d.p.bus.Probe(ctx)
+		if r.err = d.p.bus.Probe(ctx); errors.Is(r.err, context.DeadlineExceeded) {
+			d.p.reconnectIfDeaf(r)
+		}
 		d.probed <- r
 		return nil
 	})
 	return never
+}
+
+// reconnectIfDeaf makes the connection anew if a probe was given up on it. The bus may take seconds for that, so it is not
+// done on Run's goroutine.
+func (p *Peers) reconnectIfDeaf(r probe) {
+	p.mu.Lock()
+	deaf := r.connection == p.reconnects && p.roster.deaf(time.Now())
+	p.mu.Unlock()
+	if !deaf {
+		return
+	}
+	p.log.Warn("own probe not heard, reconnecting", slog.Duration("timeout", p.cfg.ProbeTimeout))
+	p.cfg.Metrics.countReconnect()
+	p.bus.ForceReconnect()
 }
 
 // probeEnded notes the answer, unless the connection is another by now.
@@ -289,13 +305,6 @@ func (d *driver) probeEnded(r probe) {
 	if r.connection == d.p.reconnects {
 		d.p.roster.probed(time.Now(), r.sent)
 	}
-}
-
-// reconnect makes a deaf connection a new one.
-func (d *driver) reconnect() {
-	d.p.log.Warn("own probe not heard, reconnecting", slog.Duration("timeout", d.p.cfg.ProbeTimeout))
-	d.p.cfg.Metrics.countReconnect()
-	d.p.bus.ForceReconnect()
 }
 
 // goodbye tells everybody that this instance is gone, and waits a little until the broker has it.

@@ -31,7 +31,7 @@ type roster struct {
 		sent, heard time.Duration // on clock
 		at          time.Time     // when it was heard
 	}
-	hearing time.Duration // on clock: since when a probe is missed: the last one heard, or the last new connection
+	hearing time.Duration // on clock: when the last probe was heard, or the connection made, whichever is later
 
 	opening struct { // see Peers.Heard
 		asked, answered bool
@@ -162,6 +162,17 @@ func (r *roster) probed(now time.Time, sent time.Duration) {
 	}
 }
 
+// patience is how long a probe sent now may take: until none was heard for ProbeTimeout, but never less than half of
+// that, as after a time in which this process did not run.
+func (r *roster) patience(now time.Time) time.Duration {
+	return max(r.cfg.ProbeTimeout-(r.clock.at(now)-r.hearing), r.cfg.ProbeTimeout/2)
+}
+
+// deaf tells that a probe was given up now, and reports whether that means that the connection must be made anew.
+func (r *roster) deaf(now time.Time) bool {
+	return r.clock.running && r.clock.at(now)-r.hearing >= r.cfg.ProbeTimeout
+}
+
 // askedWho tells that everybody was asked for a heartbeat just now.
 func (r *roster) askedWho(now time.Time) {
 	r.opening.asked, r.opening.answered, r.opening.at = true, false, r.clock.at(now)
@@ -169,10 +180,9 @@ func (r *roster) askedWho(now time.Time) {
 
 // agenda is what the roster wants done.
 type agenda struct {
-	probe     bool          // send a probe now: a verdict waits for it
-	reconnect bool          // the connection is deaf
-	settled   bool          // who is there is known, see Peers.Heard
-	next      time.Duration // until judge should be called again, if nothing happens before
+	probe   bool          // send a probe now: a verdict waits for it
+	settled bool          // who is there is known, see Peers.Heard
+	next    time.Duration // until judge should be called again, if nothing happens before
 }
 
 // never is a wait that something else ends.
@@ -185,11 +195,6 @@ func (r *roster) judge(now time.Time) ([]happening, agenda) {
 		return nil, todo
 	}
 	t := r.clock.at(now)
-	if t-r.hearing >= r.cfg.ProbeTimeout {
-		todo.reconnect = true
-		r.hearing = t // the next demand is one timeout away
-	}
-	todo.at(r.hearing+r.cfg.ProbeTimeout, t)
 	if o := r.opening; o.answered {
 		todo.settled = t-o.at >= r.cfg.Settle
 		if !todo.settled {
