@@ -1,0 +1,161 @@
+package engine
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/cors"
+)
+
+// The transports.
+const (
+	Polling   = "polling"
+	WebSocket = "websocket"
+)
+
+// SessionID is the secret id of a session. Whoever knows it can act for the client, so
+// it is never logged.
+type SessionID string
+
+// Config are the tunables of a Server. The zero value is the reference's defaults.
+type Config struct {
+	// Path is where the server listens, default "/engine.io". A request matches when its
+	// path starts with Path and a slash, as with the reference's attach (EIO-032, EIO-033).
+	Path string
+	// Transports are those accepted, default polling and websocket.
+	Transports []string
+	// DisableUpgrades stops offering upgrades in the handshake (allowUpgrades false, EIO-007).
+	DisableUpgrades bool
+
+	// PingInterval is the time from the opening, and from each pong, to the next ping; default 25 s.
+	PingInterval time.Duration
+	// PingTimeout is the time a client has to answer a ping; default 20 s.
+	PingTimeout time.Duration
+	// UpgradeTimeout is the time a probing transport has to complete the upgrade; default 10 s.
+	UpgradeTimeout time.Duration
+	// BodyTimeout is the time in which the body of a POST must have arrived; default 60 s.
+	BodyTimeout time.Duration
+
+	// MaxHTTPBufferSize bounds a POST body and a WebSocket message in bytes, default 1e6;
+	// clients are told it as maxPayload.
+	MaxHTTPBufferSize int64
+	// MaxOutboundBytes bounds what waits to be sent to one session, default 4 MiB. One send
+	// larger than that is admitted when nothing else waits.
+	MaxOutboundBytes int64
+
+	// CORS sets the CORS headers; nil sets none. Empty AllowedMethods and AllowedHeaders mean
+	// the reference's: all its methods, and whichever headers the browser asks for.
+	CORS *cors.Options
+
+	// GenerateID names a new session; the default is 20 URL-safe characters, 120 random bits.
+	GenerateID func(*http.Request) (SessionID, error)
+	// AllowRequest may refuse a handshake: the error's text is the message of code 4. It is
+	// not asked about requests that carry a sid (EIO-025).
+	AllowRequest func(*http.Request) error
+	// OnConnectionError is told of every refused request: its code, the code's standard
+	// message and what more is known (EIO-026). It must not keep r.
+	OnConnectionError func(r *http.Request, code int, message string, context map[string]any)
+	// RemoteAddr returns the address of a client, say from a trusted proxy's header; the
+	// default is r.RemoteAddr.
+	RemoteAddr func(*http.Request) string
+
+	// Metrics counts; nil counts nothing.
+	Metrics *Metrics
+	// Log gets sessions at debug level; nil logs nothing.
+	Log *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	if c.Path == "" {
+		c.Path = "/engine.io"
+	}
+	c.Path = strings.TrimSuffix(c.Path, "/") + "/"
+	if c.Transports == nil {
+		c.Transports = []string{Polling, WebSocket}
+	}
+	c.PingInterval = orDefault(c.PingInterval, 25*time.Second)
+	c.PingTimeout = orDefault(c.PingTimeout, 20*time.Second)
+	c.UpgradeTimeout = orDefault(c.UpgradeTimeout, 10*time.Second)
+	c.BodyTimeout = orDefault(c.BodyTimeout, time.Minute)
+	c.MaxHTTPBufferSize = orDefault(c.MaxHTTPBufferSize, 1e6)
+	c.MaxOutboundBytes = orDefault(c.MaxOutboundBytes, 4<<20)
+	if c.CORS != nil {
+		c.CORS = corsDefaults(*c.CORS)
+	}
+	if c.GenerateID == nil {
+		c.GenerateID = func(*http.Request) (SessionID, error) { return randomID(), nil }
+	}
+	if c.RemoteAddr == nil {
+		c.RemoteAddr = func(r *http.Request) string { return r.RemoteAddr }
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// validate reports what a server cannot work with; c has its defaults.
+func (c Config) validate() error {
+	if !strings.HasPrefix(c.Path, "/") {
+		return fmt.Errorf("engine: path %q does not start with a slash", c.Path)
+	}
+	if len(c.Transports) == 0 {
+		return errors.New("engine: no transport")
+	}
+	for _, t := range c.Transports {
+		if t != Polling && t != WebSocket {
+			return fmt.Errorf("engine: unknown transport %q", t)
+		}
+	}
+	for name, d := range map[string]time.Duration{
+		"ping interval": c.PingInterval, "ping timeout": c.PingTimeout,
+		"upgrade timeout": c.UpgradeTimeout, "body timeout": c.BodyTimeout,
+	} {
+		if d < time.Millisecond { // told to clients in whole milliseconds
+			return fmt.Errorf("engine: %s %v is below 1 ms", name, d)
+		}
+	}
+	if c.MaxHTTPBufferSize < 0 || c.MaxOutboundBytes < 0 {
+		return errors.New("engine: negative size limit")
+	}
+	return nil
+}
+
+// upgradesFrom returns what a session on the transport may upgrade to.
+func (c Config) upgradesFrom(transport string) []string {
+	if transport == Polling && !c.DisableUpgrades && slices.Contains(c.Transports, WebSocket) {
+		return []string{WebSocket}
+	}
+	return []string{} // not null in JSON
+}
+
+// corsDefaults fills in what the reference's CORS middleware does when not told otherwise.
+func corsDefaults(o cors.Options) *cors.Options {
+	if len(o.AllowedMethods) == 0 {
+		o.AllowedMethods = []string{"GET", "HEAD", "PUT", "PATCH", "POST", "DELETE"}
+	}
+	if len(o.AllowedHeaders) == 0 {
+		o.AllowedHeaders = []string{"*"}
+	}
+	return &o
+}
+
+func orDefault[T ~int64](v, def T) T {
+	if v == 0 {
+		return def
+	}
+	return v
+}
+
+func randomID() SessionID {
+	var b [15]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
+	return SessionID(base64.RawURLEncoding.EncodeToString(b[:]))
+}

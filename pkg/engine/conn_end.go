@@ -1,0 +1,76 @@
+package engine
+
+// leaving ends a connection that takes too long to drain or to be closed by the client.
+type leaving struct {
+	alarm alarm
+	c     *wsConn
+}
+
+func (l *leaving) expire() {
+	l.c.kill()
+	owner, _ := l.c.current()
+	owner.drained() // as far as it ever will be
+}
+
+// shutdown sends a close frame behind everything sent before, and nothing after it. Then
+// the connection lingers for the client's close frame, or is closed if that has come
+// already. It returns true if the frame went out at once; otherwise the owner's drained is
+// called when it has, or after closeTimeout.
+func (c *wsConn) shutdown(frame []byte, linger bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != connOpen {
+		return false
+	}
+	c.state, c.linger = connDraining, linger
+	if !c.srv.leave(c) {
+		c.killLocked()
+		return true
+	}
+	c.alarm = &leaving{c: c}
+	c.alarm.alarm.target = c.alarm
+	c.srv.wheel.arm(&c.alarm.alarm, c.srv.wheel.now()+closeTimeout)
+	if err := c.writeLocked(frame); err != nil {
+		c.killLocked()
+		return true // there is nothing left to wait for
+	}
+	if c.flushing {
+		return false
+	}
+	c.drainedLocked()
+	return true
+}
+
+// drainedLocked goes on after everything including the close frame has been written.
+func (c *wsConn) drainedLocked() {
+	if !c.linger {
+		c.killLocked()
+		return
+	}
+	c.state = connLingering
+	c.srv.wheel.arm(&c.alarm.alarm, c.srv.wheel.now()+lingerTimeout)
+}
+
+// kill cuts the connection. A client that is still reading gets a close frame if that can
+// be written at once.
+func (c *wsConn) kill() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == connOpen && !c.flushing {
+		_, _ = c.io.tryWrite(closeFrame) // best effort
+	}
+	c.killLocked()
+}
+
+func (c *wsConn) killLocked() {
+	if c.state == connDead {
+		return
+	}
+	c.state = connDead
+	c.pend, c.pendLen = nil, 0
+	if c.alarm != nil {
+		c.srv.wheel.stop(&c.alarm.alarm)
+		c.srv.left(c)
+	}
+	c.io.close()
+}

@@ -1,0 +1,175 @@
+package engine
+
+import (
+	"errors"
+	"net"
+)
+
+// Writing: whoever sends tries to write at once, without waiting. What the kernel refuses
+// is kept in pend, and a goroutine writes it, for as long as there is any.
+
+// writable reports whether the kernel has taken everything so far.
+func (c *wsConn) writable() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state == connOpen && !c.flushing
+}
+
+// pending returns how many bytes the kernel has not taken yet.
+func (c *wsConn) pending() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pendLen
+}
+
+// send writes the messages' frames, or keeps them to be written; it never waits. After an
+// error the connection is to be killed.
+func (c *wsConn) send(msgs []*Message) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != connOpen {
+		return net.ErrClosed
+	}
+	if len(msgs) == 1 {
+		return c.writeLocked(msgs[0].frame)
+	}
+	for i := 0; i < len(msgs); {
+		if c.flushing {
+			c.keepLocked(msgs[i].frame)
+			i++
+			continue
+		}
+		n, err := c.writeSomeLocked(msgs[i:])
+		if err != nil {
+			return err
+		}
+		i += n
+	}
+	return nil
+}
+
+// writeLocked writes or keeps one frame.
+func (c *wsConn) writeLocked(frame []byte) error {
+	if c.flushing {
+		c.keepLocked(frame)
+		return nil
+	}
+	n, err := c.io.tryWrite(frame)
+	if errors.Is(err, errAgain) {
+		c.keepLocked(frame[n:])
+		c.startFlushLocked()
+		return nil
+	}
+	return err
+}
+
+// writeSomeLocked puts as many frames as fit a buffer into one write, at least one, and
+// returns how many are written or kept.
+func (c *wsConn) writeSomeLocked(msgs []*Message) (int, error) {
+	buf := c.srv.bufs.get()
+	defer c.srv.bufs.put(buf)
+	b, taken := (*buf)[:0], 0
+	for _, m := range msgs {
+		if len(b)+len(m.frame) > cap(b) {
+			break
+		}
+		b = append(b, m.frame...)
+		taken++
+	}
+	if taken < 2 {
+		return 1, c.writeLocked(msgs[0].frame)
+	}
+	n, err := c.io.tryWrite(b)
+	if !errors.Is(err, errAgain) {
+		return taken, err
+	}
+	for _, m := range msgs[:taken] {
+		if n < len(m.frame) {
+			c.keepLocked(m.frame[n:])
+		}
+		n = max(0, n-len(m.frame))
+	}
+	c.startFlushLocked()
+	return taken, nil
+}
+
+func (c *wsConn) keepLocked(b []byte) {
+	c.pend = append(c.pend, b)
+	c.pendLen += len(b)
+}
+
+func (c *wsConn) startFlushLocked() {
+	c.flushing = true
+	c.srv.track.spawn(c.flush) // ends when pend is empty or the connection dead; Server.Close waits
+}
+
+// flush writes pend until it is empty.
+func (c *wsConn) flush() {
+	timeout := c.srv.cfg.PingInterval + c.srv.cfg.PingTimeout // for each part: a client this slow is gone
+	buf := c.srv.bufs.get()
+	defer c.srv.bufs.put(buf)
+	for {
+		part, owner := c.nextPart(*buf)
+		if owner != nil {
+			owner.drained()
+		}
+		if part == nil {
+			return
+		}
+		if err := c.io.write(part, timeout); err != nil {
+			c.fail(TransportError, err)
+			return
+		}
+		c.wrote(len(part))
+	}
+}
+
+// wrote accounts for n bytes of pend that have been written.
+func (c *wsConn) wrote(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != connDead {
+		c.pendLen -= n
+	}
+}
+
+// nextPart takes what to write next from pend: several frames in buf, or a piece of a large
+// one. With nothing left it ends the flush, and returns the owner if that waits for it.
+func (c *wsConn) nextPart(buf []byte) ([]byte, connOwner) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == connDead {
+		return nil, nil
+	}
+	if len(c.pend) == 0 {
+		c.pend, c.flushing = nil, false
+		c.io.wrote()
+		if c.state != connDraining {
+			return nil, nil
+		}
+		c.drainedLocked()
+		return nil, c.owner
+	}
+	if first := c.pend[0]; len(first) >= len(buf) {
+		c.pend[0] = first[len(buf):]
+		if len(c.pend[0]) == 0 {
+			c.dropPendLocked(1)
+		}
+		return first[:len(buf)], nil
+	}
+	part, taken := buf[:0], 0
+	for _, b := range c.pend {
+		if len(part)+len(b) > len(buf) {
+			break
+		}
+		part = append(part, b...)
+		taken++
+	}
+	c.dropPendLocked(taken)
+	return part, nil
+}
+
+func (c *wsConn) dropPendLocked(n int) {
+	clear(c.pend[:n]) // frames are shared: do not hold them
+	c.pend = c.pend[n:]
+}

@@ -1,0 +1,116 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// handshake opens a session on a verified request, up to and including the open packet.
+func (s *Server) handshake(w http.ResponseWriter, r *http.Request, q request) {
+	session, refusal := s.newAccepted(r, q)
+	if refusal != nil {
+		s.refuse(w, r, refusal)
+		return
+	}
+	if q.transport == WebSocket {
+		conn, first, err := s.upgradeHTTP(w, r)
+		if err != nil {
+			session.abandon(TransportError, err)
+			return
+		}
+		conn.setOwner(wsTransport{session})
+		if !session.open(conn) {
+			conn.kill()
+			session.abandon(ForcedClose, nil)
+			return
+		}
+		s.serveConn(conn, first)
+		return
+	}
+	if !session.open(nil) {
+		session.abandon(ForcedClose, nil)
+		s.refuse(w, r, closing())
+		return
+	}
+	session.answerHandshake(w, r)
+}
+
+// newAccepted returns a session that the application has accepted but that is not open yet.
+func (s *Server) newAccepted(r *http.Request, q request) (*Session, *Refusal) {
+	if s.isClosed() {
+		return nil, closing()
+	}
+	if q.eio != protocolVersion { // anything else counts as version 3
+		return nil, &Refusal{Code: CodeUnsupportedVersion, context: map[string]any{"protocol": 3}}
+	}
+	id, err := s.cfg.GenerateID(r)
+	if err == nil && (id == "" || s.lookup(id) != nil) {
+		err = errors.New("session id is empty or in use")
+	}
+	if err != nil {
+		return nil, badRequest("ID_GENERATION_ERROR", "error", err)
+	}
+	session := newSession(s, id, s.cfg.RemoteAddr(r), q.transport)
+	open, err := s.openPacket(id, q.transport)
+	if err != nil {
+		return nil, badRequest("TRANSPORT_HANDSHAKE_ERROR", "error", err)
+	}
+	session.out, session.outBytes = append(session.out, open), open.Len()
+	s.cfg.Metrics.packetOut(open)
+
+	handler, err := s.accept(session, r)
+	if err == nil && handler == nil {
+		err = errors.New("no handler")
+	}
+	if err != nil {
+		var refusal *Refusal
+		if !errors.As(err, &refusal) {
+			refusal = badRequest("ACCEPT_ERROR", "error", err)
+		}
+		return nil, refusal
+	}
+	session.handler = handler
+	if session.isClosed() {
+		session.abandon(ForcedClose, nil)
+		return nil, badRequest("CLOSED")
+	}
+	s.cfg.Log.Debug("session opening", slog.String("session", session.logID()), slog.String("transport", q.transport))
+	return session, nil
+}
+
+// openPacket returns the packet 0{…} with the five fields clients expect (EIO-002).
+func (s *Server) openPacket(id SessionID, transport string) (*Message, error) {
+	b, err := json.Marshal(struct {
+		SID          SessionID `json:"sid"`
+		Upgrades     []string  `json:"upgrades"`
+		PingInterval int64     `json:"pingInterval"`
+		PingTimeout  int64     `json:"pingTimeout"`
+		MaxPayload   int64     `json:"maxPayload"`
+	}{
+		id, s.cfg.upgradesFrom(transport),
+		int64(s.cfg.PingInterval / time.Millisecond), int64(s.cfg.PingTimeout / time.Millisecond),
+		s.cfg.MaxHTTPBufferSize,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encode open packet: %w", err)
+	}
+	return newPacket(packetOpen, b), nil
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.closed
+}
+
+// closing refuses a handshake because the server is going away.
+func closing() *Refusal {
+	return &Refusal{
+		Code: CodeBadRequest, Message: "Server is closing",
+		context: map[string]any{"name": "SERVER_CLOSING"}, status: http.StatusServiceUnavailable,
+	}
+}

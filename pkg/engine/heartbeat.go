@@ -1,0 +1,81 @@
+package engine
+
+import "time"
+
+// Heartbeat: a ping PingInterval after the opening and after each pong, a pong within
+// PingTimeout after the ping. Only a pong counts, but one other packet extends the
+// timeout once (HB-012). The times hang on the wheel's alarm of the session and go on
+// across an upgrade.
+
+// probeGrace is how long at a time a ping is held back while an upgrade is being probed.
+const probeGrace = 50 * time.Millisecond
+
+// armLocked sets the time of the session's alarm.
+func (s *Session) armLocked(due time.Duration) {
+	s.due = due
+	s.srv.wheel.arm(&s.timer, due)
+}
+
+// expire is called by the wheel when the alarm's time has come.
+func (s *Session) expire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.srv.wheel.now()
+	if s.state == stateClosed || now < s.due {
+		return // moved at the last moment
+	}
+	switch {
+	case s.state == stateClosing:
+		s.closeLocked(ForcedClose, nil, endNow)
+	case s.awaitingPong && !s.paused.Load():
+		s.closeLocked(PingTimeout, nil, endNow)
+	default:
+		s.pingLocked(now)
+	}
+}
+
+// overdueLocked ends the session if its ping timeout has passed, although the wheel has
+// not come to it yet: a request in that tick must find the session gone (HB-003).
+func (s *Session) overdueLocked() bool {
+	if s.state == stateOpen && s.awaitingPong && !s.paused.Load() && s.srv.wheel.now() >= s.due {
+		s.closeLocked(PingTimeout, nil, endNow)
+		return true
+	}
+	return false
+}
+
+// pingLocked sends the ping that is due.
+func (s *Session) pingLocked(now time.Duration) {
+	cfg := &s.srv.cfg
+	if s.probe != nil && s.probe.mayHoldPing(now) {
+		// The client waits for its GET to end with a noop and nothing else.
+		s.armLocked(now + min(probeGrace, cfg.PingTimeout/4))
+		return
+	}
+	if s.queueLocked([]*Message{pingPacket}) != nil {
+		return
+	}
+	s.awaitingPong, s.extended = true, false
+	due := s.due
+	if now-due > wheelTick { // this process was late; the client shall not pay for it
+		due = now
+	}
+	if s.paused.Load() { // its pong is not read: no timeout, but the next ping in time
+		s.armLocked(due + cfg.PingInterval)
+	} else {
+		s.armLocked(due + cfg.PingTimeout)
+	}
+	_ = s.flushLocked() // an error has closed the session
+}
+
+// heardLocked accounts for a packet of an open session in its heartbeat.
+func (s *Session) heardLocked(kind packetType) {
+	switch {
+	case kind == packetPong:
+		s.awaitingPong = false
+		s.armLocked(s.srv.wheel.now() + s.srv.cfg.PingInterval)
+	case s.awaitingPong && !s.extended:
+		s.extended = true
+		s.armLocked(s.srv.wheel.now() + s.srv.cfg.PingTimeout)
+	}
+}

@@ -1,0 +1,104 @@
+package engine
+
+import "sync/atomic"
+
+// Metrics counts what a server does. Its zero value is ready, a nil one counts nothing,
+// and one may be shared by several servers. Read it with Snapshot.
+type Metrics struct {
+	opened     atomic.Uint64
+	closed     [7]atomic.Uint64 // by reasonIndex
+	packetsIn  [packetTypes]atomic.Uint64
+	packetsOut [packetTypes]atomic.Uint64
+	refused    [6]atomic.Uint64 // by code
+	bytesIn    atomic.Uint64
+	bytesOut   atomic.Uint64
+}
+
+// Snapshot is the state of Metrics at one moment. All but SessionsOpen only grow.
+// Maps hold every key of their closed set, so that a label never appears late.
+type Snapshot struct {
+	SessionsOpen   int64
+	SessionsOpened uint64
+	SessionsClosed map[Reason]uint64 // "other" for reasons of Session.Discard's caller
+	PacketsIn      map[string]uint64 // by packet type: "message", "ping", …
+	PacketsOut     map[string]uint64
+	Refused        map[int]uint64 // by code
+	BytesIn        uint64         // bytes of packets, without frame headers and HTTP
+	BytesOut       uint64
+}
+
+// reasonOther counts the reasons that are not this package's.
+const reasonOther Reason = "other"
+
+func countedReasons() [7]Reason {
+	return [...]Reason{TransportClose, TransportError, PingTimeout, ParseError, ForcedClose, SlowClient, reasonOther}
+}
+
+// Snapshot returns the counts now; those of a nil Metrics are zero.
+func (m *Metrics) Snapshot() Snapshot {
+	if m == nil {
+		m = &Metrics{}
+	}
+	s := Snapshot{
+		SessionsOpened: m.opened.Load(),
+		SessionsClosed: make(map[Reason]uint64, len(m.closed)),
+		PacketsIn:      make(map[string]uint64, packetTypes),
+		PacketsOut:     make(map[string]uint64, packetTypes),
+		Refused:        make(map[int]uint64, len(m.refused)),
+		BytesIn:        m.bytesIn.Load(),
+		BytesOut:       m.bytesOut.Load(),
+	}
+	s.SessionsOpen = int64(s.SessionsOpened)
+	for i, r := range countedReasons() {
+		n := m.closed[i].Load()
+		s.SessionsClosed[r] = n
+		s.SessionsOpen -= int64(n)
+	}
+	for t := range packetTypes {
+		s.PacketsIn[t.String()] = m.packetsIn[t].Load()
+		s.PacketsOut[t.String()] = m.packetsOut[t].Load()
+	}
+	for code := range m.refused {
+		s.Refused[code] = m.refused[code].Load()
+	}
+	return s
+}
+
+func (m *Metrics) sessionOpened() {
+	if m != nil {
+		m.opened.Add(1)
+	}
+}
+
+func (m *Metrics) sessionClosed(r Reason) {
+	if m == nil {
+		return
+	}
+	reasons := countedReasons()
+	for i, known := range reasons {
+		if r == known || i == len(reasons)-1 {
+			m.closed[i].Add(1)
+			return
+		}
+	}
+}
+
+func (m *Metrics) packetIn(kind packetType, bytes int) {
+	if m != nil {
+		m.packetsIn[kind].Add(1)
+		m.bytesIn.Add(uint64(bytes))
+	}
+}
+
+func (m *Metrics) packetOut(msg *Message) {
+	if m != nil {
+		m.packetsOut[msg.kind].Add(1)
+		m.bytesOut.Add(uint64(len(msg.frame) - int(msg.head)))
+	}
+}
+
+func (m *Metrics) refusal(code int) {
+	if m != nil {
+		m.refused[code].Add(1)
+	}
+}

@@ -1,0 +1,82 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+	"time"
+)
+
+// errAgain is a write that the kernel would not take at once, or not all of it.
+var errAgain = errors.New("engine: would block")
+
+// netIO moves a connection's bytes. read and release are for the reader; tryWrite is
+// never called while write runs; close may be called at any time and waits for nothing.
+type netIO interface {
+	// read waits for bytes; the buffer is lent until release.
+	read() (buf *[]byte, n int, err error)
+	release(buf *[]byte)
+	// tryWrite writes what it can without waiting: errAgain if that was not all.
+	tryWrite(b []byte) (n int, err error)
+	// write writes all, within the timeout.
+	write(b []byte, timeout time.Duration) error
+	// wrote tells that a sequence of writes has ended.
+	wrote()
+	close()
+}
+
+// newNetIO returns the way to use conn that costs least.
+func newNetIO(conn net.Conn, s *Server) netIO {
+	if sc, ok := conn.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil && rawSupported {
+			return newRawIO(conn, raw, &s.bufs)
+		}
+	}
+	buf := make([]byte, 4<<10)
+	return &plainIO{conn: conn, buf: &buf, spawn: s.track.spawn}
+}
+
+// plainIO is any net.Conn: TLS, or a pipe. Its buffer stays, and every write is done by
+// the flushing goroutine, since it might wait.
+type plainIO struct {
+	conn  net.Conn
+	buf   *[]byte
+	spawn func(func())
+}
+
+func (p *plainIO) read() (*[]byte, int, error) {
+	n, err := p.conn.Read(*p.buf)
+	if n > 0 {
+		return p.buf, n, nil // an error will be there again
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("read: %w", err)
+	}
+	return p.buf, 0, nil
+}
+
+func (p *plainIO) release(*[]byte) {}
+
+func (p *plainIO) tryWrite([]byte) (int, error) { return 0, errAgain }
+
+func (p *plainIO) write(b []byte, timeout time.Duration) error {
+	return writeWithin(p.conn, b, timeout)
+}
+
+func (p *plainIO) wrote() {}
+
+// close does not wait for a TLS close alert to be written.
+func (p *plainIO) close() {
+	p.spawn(func() { _ = p.conn.Close() }) // bounded by crypto/tls to 5 s; Server.Close waits
+}
+
+func writeWithin(conn net.Conn, b []byte, timeout time.Duration) error {
+	if err := conn.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+		return fmt.Errorf("set write deadline: %w", err)
+	}
+	if _, err := conn.Write(b); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}

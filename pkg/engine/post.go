@@ -1,0 +1,221 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// crossingTimeout is how long a closing client's GET is waited for, which the POST with the
+// close packet may have overtaken.
+const crossingTimeout = 100 * time.Millisecond
+
+// postRequest is the POST being served.
+type postRequest struct {
+	rc      *http.ResponseController
+	reading bool // its body is still coming; guarded by Session.mu
+	aborted bool // guarded by Session.mu
+}
+
+// servePost serves a POST: it delivers the packets of the body and answers when they have
+// been handled and the session is not paused.
+func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
+	p := &postRequest{rc: http.NewResponseController(w), reading: true}
+	if refusal := s.startPost(p, r.Header.Get("Content-Type")); refusal != nil {
+		if refusal.status == http.StatusBadRequest {
+			w.WriteHeader(http.StatusBadRequest) // with an empty body, as the reference
+		} else {
+			s.srv.refuse(w, r, refusal)
+		}
+		return
+	}
+	defer s.endPost(p)
+	buf := s.srv.bufs.get()
+	defer s.srv.bufs.put(buf)
+	body, err := s.readBody(w, r, p, (*buf)[:0])
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		w.WriteHeader(http.StatusRequestEntityTooLarge) // the session stays (POL-012)
+		return
+	case err != nil:
+		s.fail(TransportError, errPostAborted, endNow)
+		abortRequest(w)
+		return
+	}
+	switch s.deliver(r, p, body) {
+	case postDone:
+		h := w.Header()
+		h.Set("Content-Type", "text/html") // POL-021: not offered as a download
+		h.Set("Content-Length", "2")
+		commonHeaders(h, r)
+		_, _ = io.WriteString(w, "ok") // a client that is gone is found out by its next request
+	case postRefused:
+		w.WriteHeader(http.StatusBadRequest)
+	case postAborted:
+		abortRequest(w)
+	}
+}
+
+// startPost makes p the POST being served, or returns why it cannot be; a refusal with a
+// status is answered with that and no body.
+func (s *Session) startPost(p *postRequest, contentType string) *Refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	bare := &Refusal{Code: CodeBadRequest, status: http.StatusBadRequest}
+	switch {
+	case s.state == stateClosed || s.overdueLocked():
+		return unknownSession(s.id)
+	case s.websocket:
+		return badRequest("TRANSPORT_MISMATCH", "transport", Polling, "previousTransport", WebSocket)
+	case s.post != nil:
+		s.closeLocked(TransportError, errPostOverlap, endNow) // and aborts the first (POL-008)
+		return bare
+	case strings.HasPrefix(contentType, "application/octet-stream"):
+		s.closeLocked(TransportError, errPostContent, endNow) // POL-016
+		return bare
+	}
+	s.post = p
+	return nil
+}
+
+func (s *Session) endPost(p *postRequest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.post == p {
+		s.post = nil
+	}
+}
+
+// abortPostLocked stops a POST whose body is still coming (POL-035), or overlapped one.
+func (s *Session) abortPostLocked() {
+	if p := s.post; p != nil && p.reading {
+		p.aborted = true
+		_ = p.rc.SetReadDeadline(time.Unix(1, 0)) // not supported = it ends by itself
+	}
+}
+
+// readBody appends the body to b, within the size limit and the time limit.
+func (s *Session) readBody(w http.ResponseWriter, r *http.Request, p *postRequest, b []byte) ([]byte, error) {
+	limit := s.srv.cfg.MaxHTTPBufferSize
+	if r.ContentLength > limit {
+		w.Header().Set("Connection", "close") // the rest is not worth reading
+		return b, &http.MaxBytesError{Limit: limit}
+	}
+	s.mu.Lock()
+	if !p.aborted {
+		_ = p.rc.SetReadDeadline(time.Now().Add(s.srv.cfg.BodyTimeout))
+	}
+	s.mu.Unlock()
+	body := bytes.NewBuffer(b)
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.reading = false
+	_ = p.rc.SetReadDeadline(time.Time{}) // or it would look like the client's going
+	if err == nil && p.aborted {
+		err = errPostAborted
+	}
+	return body.Bytes(), err
+}
+
+type postResult uint8
+
+const (
+	postDone    postResult = iota
+	postRefused            // a packet was malformed, or the transport is another by now
+	postAborted            // the client has gone, or the session ended while it waited
+)
+
+// deliver hands the packets of a body to the session, holding them while it is paused.
+func (s *Session) deliver(r *http.Request, p *postRequest, body []byte) postResult {
+	payload := newPayloadReader(body)
+	for more := true; more; {
+		if !s.waitResumed(r) {
+			return postAborted
+		}
+		var err error
+		if more, err = s.deliverBatch(&payload); err != nil {
+			return postRefused
+		}
+	}
+	if !s.waitResumed(r) {
+		return postAborted
+	}
+	s.waitParted(r)
+	return postDone
+}
+
+// waitParted ends the session if the client has closed it and the GET that it has under
+// way does not come.
+func (s *Session) waitParted(r *http.Request) {
+	s.mu.Lock()
+	parted := s.parting
+	s.mu.Unlock()
+	if parted == nil {
+		return
+	}
+	t := time.NewTimer(crossingTimeout)
+	defer t.Stop()
+	select {
+	case <-parted:
+	case <-t.C:
+	case <-r.Context().Done():
+	}
+	s.fail(TransportClose, nil, endNicely)
+}
+
+// deliverBatch delivers packets until the payload ends or the session is paused, and
+// returns whether packets are left.
+func (s *Session) deliverBatch(payload *payloadReader) (more bool, err error) {
+	s.begin()
+	defer s.end()
+	if s.Transport() != Polling {
+		return false, errMalformed // overtaken by the end of an upgrade: not in order any more
+	}
+	for !s.paused.Load() {
+		pkt, ok, err := payload.next()
+		if err != nil {
+			s.fail(ParseError, err, endNow)
+			return false, err
+		}
+		if !ok || !s.receive(pkt) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// waitResumed waits while the session is paused. It returns false when the client has
+// given up the POST meanwhile, which ends the session, or the session was discarded.
+func (s *Session) waitResumed(r *http.Request) bool {
+	for {
+		resumed := s.gate()
+		if resumed == nil {
+			return true
+		}
+		select {
+		case <-resumed:
+			if s.isClosed() {
+				return false
+			}
+		case <-r.Context().Done():
+			s.fail(TransportError, errPostAborted, endNow)
+			return false
+		}
+	}
+}
+
+// abortRequest cuts the connection of a request, or answers 400 where that is impossible.
+func abortRequest(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	_ = conn.Close() // nothing is to be told to the peer
+}

@@ -1,0 +1,13 @@
+//go:build !unix
+
+package engine
+
+import (
+	"net"
+	"syscall"
+)
+
+const rawSupported = false
+
+// newRawIO is not reached where rawSupported is false.
+func newRawIO(net.Conn, syscall.RawConn, *bufferPools) netIO { return nil }

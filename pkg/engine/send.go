@@ -1,0 +1,109 @@
+package engine
+
+import "fmt"
+
+// Send queues messages and flushes. They stay together and in order, all or none of
+// them is accepted. The errors are those of Queue.
+func (s *Session) Send(msgs ...*Message) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.queueLocked(msgs); err != nil {
+		return err
+	}
+	return s.flushLocked()
+}
+
+// SendVolatile sends the messages, all or none, if the transport can take them right now,
+// and returns whether it did: not when the kernel has refused bytes of this client, nor on
+// polling when no GET waits. Messages queued but not flushed do not count against it.
+func (s *Session) SendVolatile(msgs ...*Message) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != stateOpen {
+		return false
+	}
+	if s.websocket {
+		if !s.conn.writable() {
+			return false
+		}
+	} else if s.poll == nil {
+		return false
+	}
+	return s.queueLocked(msgs) == nil && s.flushLocked() == nil
+}
+
+// Queue accepts messages, all or none, without sending them: Flush does that, or the next
+// Send, whichever comes first. It returns ErrClosed when the session is closing or closed.
+// When the messages do not fit into Config.MaxOutboundBytes with what waits already, the
+// client is too slow: the session is closed with SlowClient and ErrSlow returned.
+func (s *Session) Queue(msgs ...*Message) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queueLocked(msgs)
+}
+
+// Flush hands what is queued to the transport, in one write if it can.
+func (s *Session) Flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.flushLocked() // an error has closed the session, of which its handler is told
+}
+
+func (s *Session) queueLocked(msgs []*Message) error {
+	if s.state >= stateClosing {
+		return ErrClosed
+	}
+	n, waiting := sizeOf(msgs), s.outBytes
+	if s.conn != nil {
+		waiting += s.conn.pending()
+	}
+	if waiting > 0 && int64(waiting+n) > s.srv.cfg.MaxOutboundBytes {
+		s.closeLocked(SlowClient, ErrSlow, endNow)
+		return ErrSlow
+	}
+	s.out = append(s.out, msgs...)
+	s.outBytes += n
+	for _, m := range msgs {
+		s.srv.cfg.Metrics.packetOut(m)
+	}
+	return nil
+}
+
+// flushLocked hands the queue to the transport if it takes it: all of it to a WebSocket,
+// or as one payload to the GET that waits.
+func (s *Session) flushLocked() error {
+	if !s.opened || len(s.out) == 0 || s.state == stateClosed {
+		return nil
+	}
+	if s.websocket {
+		err := s.conn.send(s.out)
+		s.clearOutLocked()
+		if err != nil {
+			s.closeLocked(TransportError, err, endNow)
+			return fmt.Errorf("%w: %w", ErrClosed, err)
+		}
+		return nil
+	}
+	if s.poll != nil {
+		s.answerPollLocked(s.takeOutLocked()...)
+	}
+	return nil
+}
+
+// clearOutLocked empties the queue and keeps its memory if that is little.
+func (s *Session) clearOutLocked() {
+	if cap(s.out) > 4 {
+		s.out = nil
+	} else {
+		clear(s.out)
+		s.out = s.out[:0]
+	}
+	s.outBytes = 0
+}
+
+// takeOutLocked empties the queue and returns what it held.
+func (s *Session) takeOutLocked() []*Message {
+	out := s.out
+	s.out, s.outBytes = nil, 0
+	return out
+}

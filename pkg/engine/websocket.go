@@ -1,0 +1,64 @@
+package engine
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/gobwas/ws"
+)
+
+// wsTransport is a session as the owner of its WebSocket connection.
+type wsTransport struct{ *Session }
+
+func (t wsTransport) isPaused() bool { return t.paused.Load() }
+
+// receive turns a message of the connection into a packet (spec 1.7).
+func (t wsTransport) receive(f frame) verdict {
+	p := packet{kind: packetMessage, binary: true, data: f.payload}
+	if f.op == ws.OpText {
+		var err error
+		if p, err = parseText(f.payload); err != nil {
+			t.fail(ParseError, err, endNicely) // WS-004
+			return receiveStop
+		}
+	}
+	if !t.Session.receive(p) {
+		return receiveStop
+	}
+	return receiveMore
+}
+
+func (t wsTransport) lost(reason Reason, cause error) { t.fail(reason, cause, endNicely) }
+
+// drained ends a session that Close was called on.
+func (t wsTransport) drained() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.state == stateClosing {
+		t.closeLocked(ForcedClose, nil, endNicely)
+	}
+}
+
+// upgradeHTTP makes a WebSocket of a verified request. It returns the connection, which
+// has no owner yet, and the bytes that the client sent behind its request.
+func (s *Server) upgradeHTTP(w http.ResponseWriter, r *http.Request) (*wsConn, []byte, error) {
+	netConn, rw, _, err := ws.HTTPUpgrader{Header: w.Header()}.Upgrade(r, w)
+	if err != nil {
+		if netConn != nil {
+			_ = netConn.Close() // it cannot be used for anything
+		}
+		return nil, nil, fmt.Errorf("upgrade to WebSocket: %w", err)
+	}
+	var first []byte
+	if n := rw.Reader.Buffered(); n > 0 {
+		b, _ := rw.Peek(n) // what is buffered is there
+		first = append(first, b...)
+	}
+	return newWSConn(s, netConn), first, nil
+}
+
+// serveConn reads the connection in a goroutine of its own, so that the request's
+// goroutine and its buffers can go.
+func (s *Server) serveConn(c *wsConn, first []byte) {
+	s.track.spawn(func() { c.readLoop(first) }) // ends when the connection does; Server.Close waits
+}
