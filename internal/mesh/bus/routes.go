@@ -57,7 +57,7 @@ func (r *routes) find(subject string) *route {
 func (r *routes) has(subject string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.ContainsFunc(r.subs, func(s *subscription) bool { return matches(s.subject, subject) })
+	return slices.ContainsFunc(r.subs, func(s *subscription) bool { return Matches(s.subject, subject) })
 }
 
 func (r *routes) add(s *subscription) {
@@ -81,7 +81,7 @@ func (r *routes) resolve(subject string) *route {
 	queues := map[string]*group{}
 	for _, s := range r.subs {
 		switch g := queues[s.queue]; {
-		case !matches(s.subject, subject):
+		case !Matches(s.subject, subject):
 		case s.queue == "":
 			found.plain = append(found.plain, s)
 		case g == nil:
@@ -101,8 +101,8 @@ func (r *routes) resolve(subject string) *route {
 	return found
 }
 
-// matches reports whether subject is one of those that pattern stands for: * is any one token.
-func matches(pattern, subject string) bool {
+// Matches reports whether subject is one of those that pattern stands for: a * in pattern is any one token.
+func Matches(pattern, subject string) bool {
 	for {
 		p, restOfPattern, morePattern := strings.Cut(pattern, ".")
 		s, restOfSubject, moreSubject := strings.Cut(subject, ".")
