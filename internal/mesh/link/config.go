@@ -30,7 +30,7 @@ type Config struct {
 	Queue         int           // frames that wait to be read before the bus drops new ones; default 16384
 
 	// Healthy reports whether the heartbeats of an instance arrive, and our own probe too; the clock of StuckAfter stands still
-	// while it does not. nil means always. Called under locks of the endpoint: it must not call back.
+	// while it does not. nil means always. Called from the endpoint's ticker.
 	Healthy func(mesh.InstanceID) bool
 	// NoResponders is told, on the reader goroutine, that nobody subscribes where an instance should be. It must not block.
 	NoResponders func(mesh.InstanceID)

@@ -36,6 +36,14 @@ func (r *Record) MaxSize() int {
 	return fixedSize + len(r.Namespace) + len(r.ID) + len(r.Offset) + len(r.Ext) + len(r.Body)
 }
 
+// Size returns the exact size in bytes of the encoded record; MaxSize is cheaper.
+func (r *Record) Size() int {
+	head := *r
+	head.Body = nil
+	var buffer [fixedSize + 64]byte
+	return len(head.Append(buffer[:0])) + uvarintLen(uint64(len(r.Body))) - 1 + len(r.Body)
+}
+
 // Append appends the encoded record to dst. It trusts the caller: ids must be valid, a Namespace begins with a slash, an ID
 // is digits, a Fragment has a Count of at least 2; the receiver refuses anything else.
 func (r *Record) Append(dst []byte) []byte {

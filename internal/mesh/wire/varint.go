@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 )
 
 // Numbers are unsigned LEB128 as in encoding/binary, in their shortest form only, so that every value has one encoding.
@@ -21,6 +22,8 @@ func uvarint(b []byte) (v uint64, rest []byte, ok bool) {
 	}
 	return v, b[n:], true
 }
+
+func uvarintLen(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
 
 // block reads a length and that many bytes.
 func block(b []byte) (view, rest []byte, ok bool) {
