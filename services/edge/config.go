@@ -1,0 +1,122 @@
+package edge
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/rs/cors"
+
+	"github.com/siomesh/siomesh/internal/mesh/link"
+	"github.com/siomesh/siomesh/internal/mesh/presence"
+	"github.com/siomesh/siomesh/pkg/engine"
+	"github.com/siomesh/siomesh/pkg/protocol"
+)
+
+// Config tunes an edge; the zero value works. The engine's options keep the reference server's names.
+type Config struct {
+	Path              string         // of the Engine.IO endpoint, default /socket.io
+	Transports        []string       // default polling and websocket
+	DisableUpgrades   bool           // no upgrade from polling is offered
+	PingInterval      time.Duration  // default 25 s
+	PingTimeout       time.Duration  // default 20 s
+	UpgradeTimeout    time.Duration  // default 10 s
+	ConnectTimeout    time.Duration  // a session without a joined namespace is closed after it, default 45 s
+	MaxHTTPBufferSize int64          // largest message of a client in bytes, default 1 000 000
+	MaxOutboundBytes  int64          // bound of what waits for one client, default 4 MiB
+	CORSOrigins       []string       // allowed origins, "*" for all; none: no CORS headers
+	TrustedProxies    []netip.Prefix // proxies whose X-Forwarded-For and -Proto are believed
+	ClientDir         string         // directory with the browser client's files, served beside the endpoint; "" serves none
+
+	AppWait     time.Duration // how long a CONNECT is held while auth, app or rooms are missing, default 5 s
+	AuthTimeout time.Duration // for one answer of the auth service, default 2 s
+
+	MaxPackets int   // packets of one socket that the app has not handled, default 64
+	MaxBytes   int64 // and their bytes, default 256 KiB
+	MaxHeld    int64 // bytes held while the app waits for acknowledgements, default 1 MiB
+	MaxAcks    int   // acknowledgements asked of one socket and still open, default 4096
+
+	Parser   protocol.Limits
+	Presence presence.Config
+	Link     link.Config
+	Metrics  *Metrics // nil counts nothing
+}
+
+func (c Config) withDefaults() Config {
+	if c.Path == "" {
+		c.Path = "/socket.io"
+	}
+	c.ConnectTimeout = orDefault(c.ConnectTimeout, 45*time.Second)
+	c.AppWait = orDefault(c.AppWait, 5*time.Second)
+	c.AuthTimeout = orDefault(c.AuthTimeout, 2*time.Second)
+	c.MaxPackets = orDefault(c.MaxPackets, 64)
+	c.MaxBytes = orDefault(c.MaxBytes, 256<<10)
+	c.MaxHeld = orDefault(c.MaxHeld, 1<<20)
+	c.MaxAcks = orDefault(c.MaxAcks, 4096)
+	if c.Metrics == nil {
+		c.Metrics = &Metrics{}
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	if c.AppWait >= c.ConnectTimeout {
+		return fmt.Errorf("app wait %s must be below the connect timeout %s", c.AppWait, c.ConnectTimeout)
+	}
+	return nil
+}
+
+func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
+	if v <= 0 {
+		return otherwise
+	}
+	return v
+}
+
+// ParseProxies reads the networks of trusted proxies: addresses or CIDR prefixes.
+func ParseProxies(texts []string) ([]netip.Prefix, error) {
+	prefixes := make([]netip.Prefix, 0, len(texts))
+	for _, text := range texts {
+		if addr, err := netip.ParseAddr(text); err == nil {
+			prefixes = append(prefixes, netip.PrefixFrom(addr, addr.BitLen()))
+			continue
+		}
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("trusted proxy %q: want an address or a CIDR prefix", text)
+		}
+		prefixes = append(prefixes, p.Masked())
+	}
+	return prefixes, nil
+}
+
+// engineConfig is the engine's part of the configuration.
+func (s *Service) engineConfig() engine.Config {
+	c := engine.Config{
+		Path:              s.cfg.Path,
+		Transports:        s.cfg.Transports,
+		DisableUpgrades:   s.cfg.DisableUpgrades,
+		PingInterval:      s.cfg.PingInterval,
+		PingTimeout:       s.cfg.PingTimeout,
+		UpgradeTimeout:    s.cfg.UpgradeTimeout,
+		MaxHTTPBufferSize: s.cfg.MaxHTTPBufferSize,
+		MaxOutboundBytes:  s.cfg.MaxOutboundBytes,
+		GenerateID:        s.generateID,
+		RemoteAddr:        s.clientAddress,
+		Metrics:           &s.cfg.Metrics.Engine,
+		Log:               s.log,
+	}
+	if len(s.cfg.CORSOrigins) > 0 {
+		c.CORS = &cors.Options{AllowedOrigins: s.cfg.CORSOrigins, AllowCredentials: !allowsAll(s.cfg.CORSOrigins)}
+	}
+	return c
+}
+
+func allowsAll(origins []string) bool {
+	for _, o := range origins {
+		if o == "*" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,233 @@
+package edge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
+	"github.com/siomesh/siomesh/internal/mesh/authn"
+	"github.com/siomesh/siomesh/internal/mesh/link"
+	"github.com/siomesh/siomesh/internal/mesh/wire"
+	"github.com/siomesh/siomesh/pkg/engine"
+	"github.com/siomesh/siomesh/pkg/protocol"
+)
+
+// refusal is a decision that the client may not join; it becomes the CONNECT_ERROR packet, after which stock clients do not
+// try again by themselves.
+type refusal struct {
+	Message string          `json:"message"`
+	Data    json.RawMessage `json:"data,omitempty"`
+}
+
+func (r *refusal) Error() string { return r.Message }
+
+// unavailable says that something a CONNECT needs is missing for the moment: try again once retry is closed, or later.
+type unavailable struct {
+	what  string
+	retry <-chan struct{}
+}
+
+func (u *unavailable) Error() string { return u.what + " unavailable" }
+
+// connect reacts to a CONNECT packet: the socket is made at once, the rest happens while the client's other packets go on.
+func (c *conn) connect(p protocol.Packet) {
+	ctx, cancel := context.WithTimeout(context.Background(), c.s.cfg.AppWait)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.find(p.Namespace) != nil || c.closed { // a second CONNECT for a namespace: NSP-011
+		cancel()
+		c.invalidState()
+		return
+	}
+	sk := &socket{
+		conn: c, namespace: string(p.Namespace), id: newSocketID(),
+		auth: append([]byte(nil), p.Data...), cancel: cancel,
+	}
+	c.comeBack(sk.namespace)
+	c.s.table.add(sk)
+	c.sockets = append(c.sockets, sk)
+	if !c.s.tasks.start(func() { defer cancel(); c.s.join(ctx, sk) }) {
+		c.end(&c.batch, sk, reasonShutdown, "")
+	}
+}
+
+// join takes a socket to an app instance, or tells the client why not. While auth, the app or rooms are missing it tries
+// again until ctx ends: refusing would keep stock clients away for good.
+func (s *Service) join(ctx context.Context, sk *socket) {
+	for {
+		err := s.attempt(ctx, sk)
+		var (
+			refused *refusal
+			wait    *unavailable
+		)
+		switch {
+		case err == nil:
+			return
+		case errors.As(err, &refused):
+			s.refuse(sk, refused)
+			return
+		case !errors.As(err, &wait):
+			s.log.Error("connect failed", slog.Any("err", err))
+			s.refuse(sk, &refusal{Message: "internal error"})
+			return
+		}
+		jitter := time.NewTimer(100*time.Millisecond + rand.N(200*time.Millisecond)) //nolint:gosec // spreads retries
+		select {
+		case <-wait.retry:
+			jitter.Stop()
+		case <-jitter.C:
+		case <-ctx.Done():
+			jitter.Stop()
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				s.giveUp(sk, wait)
+			}
+			return
+		}
+	}
+}
+
+// attempt does everything that has to come before an app instance can decide.
+func (s *Service) attempt(ctx context.Context, sk *socket) error {
+	if retry, ok := s.registered(); !ok {
+		return &unavailable{"rooms", retry}
+	}
+	select {
+	case <-s.peers.Heard():
+	default:
+		return &unavailable{"presence", s.peers.Heard()}
+	}
+	if _, is, changed := s.apps.choose(sk.namespace); is == waiting {
+		return &unavailable{"app", changed}
+	} else if is == unknown {
+		return &refusal{Message: "Invalid namespace"}
+	}
+	if err := s.authenticate(ctx, sk); err != nil {
+		return err
+	}
+	chosen, is, changed := s.apps.choose(sk.namespace)
+	if is != served {
+		return &unavailable{"app", changed}
+	}
+	return s.assign(sk, chosen)
+}
+
+// authenticate asks auth once; the verdict stays with the socket.
+func (s *Service) authenticate(ctx context.Context, sk *socket) error {
+	sk.conn.mu.Lock()
+	verdict := sk.verdict
+	sk.conn.mu.Unlock()
+	if verdict != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.AuthTimeout)
+	defer cancel()
+	verdict, err := authn.Ask(ctx, s.bus, s.names, authRequest(sk))
+	switch {
+	case errors.Is(err, authn.ErrUnavailable):
+		s.cfg.Metrics.auth(authUnavailable)
+		return &unavailable{what: "auth"}
+	case err != nil:
+		s.cfg.Metrics.auth(authUnreadable)
+		s.log.Warn("auth verdict unusable", slog.Any("err", err))
+		return &refusal{Message: authn.Unavailable}
+	case !verdict.Allow:
+		s.cfg.Metrics.auth(authRefused)
+		return &refusal{Message: verdict.Message, Data: verdict.Data}
+	}
+	s.cfg.Metrics.auth(authAllowed)
+	sk.conn.mu.Lock()
+	sk.verdict = verdict
+	sk.conn.mu.Unlock()
+	return nil
+}
+
+// assign gives the socket to an app instance and sends it the connect record.
+func (s *Service) assign(sk *socket, app *appInstance) error {
+	sk.conn.mu.Lock()
+	handshake, ok := proto.CloneOf(sk.conn.handshake), sk.state == joining
+	verdict := sk.verdict
+	sk.conn.mu.Unlock()
+	if !ok {
+		return nil // the client left meanwhile
+	}
+	handshake.Auth = sk.auth
+	body, err := proto.Marshal(&siomeshv1.Connect{
+		SocketId: sk.id, Handshake: handshake, Data: verdict.Data, User: verdict.User, Rooms: verdict.Rooms,
+		Sole: true, Transport: sk.conn.session.Transport(),
+	})
+	if err != nil {
+		return fmt.Errorf("encode connect: %w", err)
+	}
+	var b link.Batch
+	defer b.Flush()
+	sk.conn.mu.Lock()
+	defer sk.conn.mu.Unlock()
+	if sk.state != joining {
+		return nil
+	}
+	sk.app, sk.epoch, sk.flow = app, sk.epoch+1, flow{}
+	if err := sk.send(&b, parcel{kind: wire.KindConnect, body: body}); err != nil {
+		return &unavailable{what: "app"}
+	}
+	sk.state = asked
+	app.assigned.Add(1)
+	return nil
+}
+
+// refuse answers a CONNECT with CONNECT_ERROR; the connection stays open for other namespaces.
+func (s *Service) refuse(sk *socket, r *refusal) {
+	data, err := encodeRefusal(r)
+	if err != nil {
+		data = []byte(`{"message":"internal error"}`)
+	}
+	c := sk.conn
+	var b link.Batch
+	c.mu.Lock()
+	if sk.state != ending {
+		c.send(protocol.Packet{Type: protocol.ConnectError, Namespace: []byte(sk.namespace), Data: data})
+		s.cfg.Metrics.refused()
+		c.end(&b, sk, "", "")
+	}
+	c.mu.Unlock()
+	b.Flush()
+}
+
+// giveUp ends a CONNECT that was held too long: the connection is closed, so that the client comes back with its own
+// back-off; if it has other namespaces it is told instead.
+func (s *Service) giveUp(sk *socket, wait *unavailable) {
+	s.cfg.Metrics.unavailable()
+	s.log.Debug("connect given up", slog.Any("err", wait))
+	c := sk.conn
+	c.mu.Lock()
+	alone := len(c.sockets) == 1
+	c.mu.Unlock()
+	if alone {
+		c.session.Discard(engine.TransportClose)
+		return
+	}
+	s.refuse(sk, &refusal{Message: "service unavailable", Data: json.RawMessage(`{"retry":true}`)})
+}
+
+// comeBack forgets that the server disconnected the namespace; mu is held.
+func (c *conn) comeBack(namespace string) {
+	for i, name := range c.left {
+		if name == namespace {
+			c.left = append(c.left[:i], c.left[i+1:]...)
+			return
+		}
+	}
+}
+
+// send writes a packet without attachments to the client; mu may be held.
+func (c *conn) send(p protocol.Packet) {
+	if err := c.session.Send(engine.NewText(protocol.Append(nil, p))); err == nil {
+		c.s.cfg.Metrics.packetOut(p.Type, 1)
+	}
+}

@@ -1,0 +1,67 @@
+package edge
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+
+	"github.com/siomesh/siomesh/internal/mesh/wire"
+	"github.com/siomesh/siomesh/pkg/engine"
+	"github.com/siomesh/siomesh/pkg/protocol"
+)
+
+// The disconnect reasons that an edge gives itself, by the reference server's names.
+const (
+	reasonClientDisconnect = "client namespace disconnect"
+	reasonServerDisconnect = "server namespace disconnect"
+	reasonForcedClose      = "forced close"
+	reasonShutdown         = "server shutting down"
+)
+
+// eventMessages encodes an event for clients: one text message and one for each attachment.
+func eventMessages(namespace, id []byte, p wire.Packet) []*engine.Message {
+	return packetMessages(protocol.Event, namespace, id, p)
+}
+
+// packetMessages encodes an event or acknowledgement; t is Event or Ack, its binary form follows from the attachments.
+func packetMessages(t protocol.Type, namespace, id []byte, p wire.Packet) []*engine.Message {
+	if len(p.Attachments) > 0 {
+		t += protocol.BinaryEvent - protocol.Event
+	}
+	text := make([]byte, 0, len(p.JSON)+len(namespace)+len(id)+8)
+	text = protocol.Append(text, protocol.Packet{
+		Type: t, Namespace: namespace, ID: id, Attachments: len(p.Attachments), Data: p.JSON,
+	})
+	messages := make([]*engine.Message, 0, 1+len(p.Attachments))
+	messages = append(messages, engine.NewText(text))
+	for _, a := range p.Attachments {
+		messages = append(messages, engine.NewBinary(append([]byte(nil), a...)))
+	}
+	return messages
+}
+
+// encode returns a packet as a record's body, valid until free is called.
+func (s *Service) encode(p wire.Packet) (body []byte, free func()) {
+	buf, _ := s.buffers.Get().(*[]byte)
+	if buf == nil {
+		buf = new([]byte)
+	}
+	*buf = wire.AppendPacket((*buf)[:0], p)
+	return *buf, func() {
+		if cap(*buf) <= maxPooled {
+			s.buffers.Put(buf)
+		}
+	}
+}
+
+// maxPooled is the largest buffer that is kept for the next packet.
+const maxPooled = 64 << 10
+
+func encodeRefusal(r *refusal) ([]byte, error) { return json.Marshal(r) }
+
+// newSocketID returns a public socket id: 20 characters of URL-safe base64, as the reference's, from 120 random bits.
+func newSocketID() string {
+	var random [15]byte
+	rand.Read(random[:]) //nolint:errcheck // crypto/rand.Read never returns an error since Go 1.24
+	return base64.RawURLEncoding.EncodeToString(random[:])
+}

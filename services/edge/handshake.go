@@ -1,0 +1,108 @@
+package edge
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
+	"github.com/siomesh/siomesh/internal/mesh/authn"
+	"github.com/siomesh/siomesh/pkg/engine"
+)
+
+// generateID makes the sid: this edge's instance id, so that any edge can tell whose session it is, and a secret of 20
+// characters with 120 random bits.
+func (s *Service) generateID(*http.Request) (engine.SessionID, error) {
+	return engine.SessionID(s.self.Instance.String() + newSocketID()), nil
+}
+
+// handshake keeps what apps and auth may want to know of the first request.
+func (s *Service) handshake(r *http.Request) *siomeshv1.Handshake {
+	h := &siomeshv1.Handshake{
+		Query:    map[string]string{},
+		Address:  s.clientAddress(r),
+		Secure:   s.secure(r),
+		Xdomain:  r.Header.Get("Origin") != "",
+		Url:      toText(r.URL.RequestURI()),
+		IssuedMs: time.Now().UnixMilli(),
+	}
+	h.Headers = append(h.Headers, &siomeshv1.Handshake_Header{Name: "host", Values: []string{toText(r.Host)}})
+	for name, values := range r.Header {
+		texts := make([]string, len(values))
+		for i, v := range values {
+			texts[i] = toText(v)
+		}
+		h.Headers = append(h.Headers, &siomeshv1.Handshake_Header{Name: strings.ToLower(name), Values: texts})
+	}
+	slices.SortFunc(h.Headers, func(a, b *siomeshv1.Handshake_Header) int { return strings.Compare(a.Name, b.Name) })
+	for name, values := range r.URL.Query() {
+		h.Query[toText(name)] = toText(values[len(values)-1])
+	}
+	return h
+}
+
+// toText makes UTF-8 of what a client wrote, since JSON and protobuf carry nothing else.
+func toText(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+// authRequest is the question to the auth service about a socket.
+func authRequest(sk *socket) *authn.ConnectRequest {
+	h := sk.conn.handshake
+	q := &authn.ConnectRequest{
+		Namespace: sk.namespace, Socket: sk.id, Auth: sk.auth,
+		Handshake: authn.Handshake{
+			Headers: make(map[string]authn.Values, len(h.GetHeaders())),
+			Query:   make(map[string]authn.Values, len(h.GetQuery())),
+			Address: h.GetAddress(), Secure: h.GetSecure(), URL: h.GetUrl(), Time: time.UnixMilli(h.GetIssuedMs()).UTC(),
+		},
+	}
+	for _, header := range h.GetHeaders() {
+		q.Handshake.Headers[header.GetName()] = header.GetValues()
+	}
+	for name, value := range h.GetQuery() {
+		q.Handshake.Query[name] = authn.Values{value}
+	}
+	return q
+}
+
+// clientAddress is the client's IP address: the peer's, or behind trusted proxies the last one in X-Forwarded-For that is
+// not a trusted proxy itself.
+func (s *Service) clientAddress(r *http.Request) string {
+	peer, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		peer = r.RemoteAddr
+	}
+	if !s.trusts(peer) {
+		return peer
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		addr, err := netip.ParseAddr(strings.TrimSpace(hop))
+		if err != nil {
+			break
+		}
+		if peer = addr.Unmap().String(); !s.trusts(peer) {
+			break
+		}
+	}
+	return peer
+}
+
+// secure reports whether the client's connection is encrypted, as far as this edge or a trusted proxy knows.
+func (s *Service) secure(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	peer, _, err := net.SplitHostPort(r.RemoteAddr)
+	return err == nil && s.trusts(peer) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+}
+
+func (s *Service) trusts(address string) bool {
+	addr, err := netip.ParseAddr(address)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(s.cfg.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
+}

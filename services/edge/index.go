@@ -1,0 +1,145 @@
+package edge
+
+import "sync"
+
+// index is which of this edge's accepted sockets are in which room, by namespace. Safe for concurrent use.
+// Invariant: a room exists only while a socket is in it.
+type index struct {
+	mu         sync.Mutex
+	namespaces map[string]*members // guarded by mu
+	visit      uint64              // guarded by mu: number of the last selection
+}
+
+type members struct {
+	sockets map[*socket]struct{}
+	ids     map[string]*socket // own rooms
+	rooms   map[string]map[*socket]struct{}
+}
+
+// add makes an accepted socket visible in its namespace, its own room and the rooms it joined so far.
+func (x *index) add(sk *socket) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	m := x.namespaces[sk.namespace]
+	if m == nil {
+		m = &members{sockets: map[*socket]struct{}{}, ids: map[string]*socket{}, rooms: map[string]map[*socket]struct{}{}}
+		x.namespaces[sk.namespace] = m
+	}
+	m.sockets[sk] = struct{}{}
+	m.ids[sk.id] = sk
+	sk.indexed = true
+	for room := range sk.rooms {
+		m.enter(sk, room)
+	}
+}
+
+// join adds a socket to a room; before add it is only remembered.
+func (x *index) join(sk *socket, room string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if _, in := sk.rooms[room]; in || sk.removed || room == sk.id {
+		return
+	}
+	if sk.rooms == nil {
+		sk.rooms = map[string]struct{}{}
+	}
+	sk.rooms[room] = struct{}{}
+	if sk.indexed {
+		x.namespaces[sk.namespace].enter(sk, room)
+	}
+}
+
+// leave takes a socket out of a room.
+func (x *index) leave(sk *socket, room string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if _, in := sk.rooms[room]; !in {
+		return
+	}
+	delete(sk.rooms, room)
+	if sk.indexed {
+		x.namespaces[sk.namespace].exit(sk, room)
+	}
+}
+
+// remove forgets a socket for good and returns the rooms it was in, its own first if it had been accepted.
+func (x *index) remove(sk *socket) []string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	rooms := make([]string, 0, len(sk.rooms)+1)
+	if sk.indexed {
+		rooms = append(rooms, sk.id)
+	}
+	m := x.namespaces[sk.namespace]
+	for room := range sk.rooms {
+		rooms = append(rooms, room)
+		if sk.indexed {
+			m.exit(sk, room)
+		}
+	}
+	if sk.indexed {
+		delete(m.sockets, sk)
+		delete(m.ids, sk.id)
+		if len(m.sockets) == 0 {
+			delete(x.namespaces, sk.namespace)
+		}
+	}
+	sk.indexed, sk.removed, sk.rooms = false, true, nil
+	return rooms
+}
+
+// selection appends to dst the sockets of a namespace that are in one of the rooms (all if there are none) and in none of the
+// excepted ones, each once.
+func (x *index) selection(dst []*socket, namespace []byte, rooms, except []string) []*socket {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	m := x.namespaces[string(namespace)]
+	if m == nil {
+		return dst
+	}
+	x.visit++
+	for _, room := range except {
+		m.each(room, func(sk *socket) { sk.visit = x.visit })
+	}
+	take := func(sk *socket) {
+		if sk.visit != x.visit {
+			sk.visit = x.visit
+			dst = append(dst, sk)
+		}
+	}
+	if len(rooms) == 0 {
+		for sk := range m.sockets {
+			take(sk)
+		}
+		return dst
+	}
+	for _, room := range rooms {
+		m.each(room, take)
+	}
+	return dst
+}
+
+func (m *members) enter(sk *socket, room string) {
+	in := m.rooms[room]
+	if in == nil {
+		in = map[*socket]struct{}{}
+		m.rooms[room] = in
+	}
+	in[sk] = struct{}{}
+}
+
+func (m *members) exit(sk *socket, room string) {
+	in := m.rooms[room]
+	if delete(in, sk); len(in) == 0 {
+		delete(m.rooms, room)
+	}
+}
+
+func (m *members) each(room string, f func(*socket)) {
+	if sk := m.ids[room]; sk != nil {
+		f(sk)
+	}
+	for sk := range m.rooms[room] {
+		f(sk)
+	}
+}

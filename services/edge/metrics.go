@@ -1,0 +1,59 @@
+package edge
+
+import (
+	"sync/atomic"
+
+	"github.com/siomesh/siomesh/pkg/engine"
+	"github.com/siomesh/siomesh/pkg/protocol"
+)
+
+// Metrics counts what an edge does. The zero value is ready; safe for concurrent use.
+type Metrics struct {
+	Engine engine.Metrics
+
+	Connections     atomic.Int64     // open now
+	PacketsIn       [7]atomic.Uint64 // by packet type
+	PacketsOut      [7]atomic.Uint64 // by packet type, one for each recipient
+	Auth            [4]atomic.Uint64 // by outcome, see AuthOutcomes
+	Malformed       atomic.Uint64    // packets that are no Socket.IO packets
+	InvalidState    atomic.Uint64    // connections closed for breaking the rules of the protocol
+	Late            atomic.Uint64    // packets of clients that came too late to mean anything
+	Held            atomic.Uint64    // packets held because the app or its link was full
+	Paused          atomic.Uint64    // times the reading of a client stopped
+	AcksFailed      atomic.Uint64    // open requests for an acknowledgement that failed at the edge
+	Stale           atomic.Uint64    // operations of an instance that does not own the socket
+	Refused         atomic.Uint64    // CONNECTs answered with CONNECT_ERROR
+	Unavailable     atomic.Uint64    // CONNECTs given up because something was missing too long
+	Joined          atomic.Uint64    // sockets accepted into a namespace
+	VolatileDropped atomic.Uint64    // volatile packets dropped because the client was busy
+	ConnectTimeouts atomic.Uint64    // connections closed because they joined no namespace in time
+}
+
+// The outcomes of asking auth, in the order of Metrics.Auth.
+const (
+	authAllowed = iota
+	authRefused
+	authUnavailable
+	authUnreadable
+)
+
+// AuthOutcomes names the counters of Metrics.Auth.
+func AuthOutcomes() [4]string { return [4]string{"allowed", "refused", "unavailable", "unreadable"} }
+
+func (m *Metrics) auth(outcome int)                    { m.Auth[outcome].Add(1) }
+func (m *Metrics) packetIn(t protocol.Type)            { m.PacketsIn[t].Add(1) }
+func (m *Metrics) packetOut(t protocol.Type, n uint64) { m.PacketsOut[t].Add(n) }
+func (m *Metrics) connOpened()                         { m.Connections.Add(1) }
+func (m *Metrics) connClosed()                         { m.Connections.Add(-1) }
+func (m *Metrics) malformed()                          { m.Malformed.Add(1) }
+func (m *Metrics) invalidState()                       { m.InvalidState.Add(1) }
+func (m *Metrics) late()                               { m.Late.Add(1) }
+func (m *Metrics) held()                               { m.Held.Add(1) }
+func (m *Metrics) paused()                             { m.Paused.Add(1) }
+func (m *Metrics) ackFailed()                          { m.AcksFailed.Add(1) }
+func (m *Metrics) stale()                              { m.Stale.Add(1) }
+func (m *Metrics) refused()                            { m.Refused.Add(1) }
+func (m *Metrics) unavailable()                        { m.Unavailable.Add(1) }
+func (m *Metrics) joined()                             { m.Joined.Add(1) }
+func (m *Metrics) volatileDropped()                    { m.VolatileDropped.Add(1) }
+func (m *Metrics) connectTimeout()                     { m.ConnectTimeouts.Add(1) }

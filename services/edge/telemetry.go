@@ -1,0 +1,64 @@
+package edge
+
+import (
+	"strconv"
+
+	"github.com/siomesh/siomesh/internal/telemetry"
+	"github.com/siomesh/siomesh/pkg/engine"
+	"github.com/siomesh/siomesh/pkg/protocol"
+)
+
+// Telemetry returns what the counters are called outside.
+func (m *Metrics) Telemetry() []telemetry.Metric {
+	metrics := append(m.engineTelemetry(), telemetry.Gauge("sio_edge_connections", "Client connections open now.",
+		func() float64 { return float64(m.Connections.Load()) }))
+	for t := range protocol.BinaryAck + 1 {
+		metrics = append(metrics,
+			telemetry.Count("sio_edge_packets_in_total", "Socket.IO packets from clients, by type.", &m.PacketsIn[t], "type", t.String()),
+			telemetry.Count("sio_edge_packets_out_total", "Socket.IO packets to clients, by type.", &m.PacketsOut[t], "type", t.String()))
+	}
+	for i, outcome := range AuthOutcomes() {
+		metrics = append(metrics,
+			telemetry.Count("sio_edge_auth_total", "Questions to auth, by outcome.", &m.Auth[i], "outcome", outcome))
+	}
+	return append(metrics)
+}
+
+// engineTelemetry names the counters of the engine.
+func (m *Metrics) engineTelemetry() []telemetry.Metric {
+	read := func(value func(engine.Snapshot) uint64) func() float64 {
+		return func() float64 { return float64(value(m.Engine.Snapshot())) }
+	}
+	now := m.Engine.Snapshot()
+	metrics := []telemetry.Metric{
+		{Name: "sio_engine_sessions_opened_total", Help: "Engine.IO sessions opened.",
+			Read: read(func(s engine.Snapshot) uint64 { return s.SessionsOpened })},
+		{Name: "sio_engine_received_bytes_total", Help: "Bytes of packets from clients.",
+			Read: read(func(s engine.Snapshot) uint64 { return s.BytesIn })},
+		{Name: "sio_engine_sent_bytes_total", Help: "Bytes of packets to clients.",
+			Read: read(func(s engine.Snapshot) uint64 { return s.BytesOut })},
+	}
+	for reason := range now.SessionsClosed {
+		metrics = append(metrics, telemetry.Metric{
+			Name: "sio_engine_sessions_closed_total", Help: "Engine.IO sessions closed, by reason.",
+			Labels: map[string]string{"reason": string(reason)},
+			Read:   read(func(s engine.Snapshot) uint64 { return s.SessionsClosed[reason] }),
+		})
+	}
+	for t := range now.PacketsIn {
+		metrics = append(metrics, telemetry.Metric{
+			Name: "sio_engine_packets_in_total", Help: "Engine.IO packets from clients, by type.",
+			Labels: map[string]string{"type": t}, Read: read(func(s engine.Snapshot) uint64 { return s.PacketsIn[t] }),
+		}, telemetry.Metric{
+			Name: "sio_engine_packets_out_total", Help: "Engine.IO packets to clients, by type.",
+			Labels: map[string]string{"type": t}, Read: read(func(s engine.Snapshot) uint64 { return s.PacketsOut[t] }),
+		})
+	}
+	for code := range now.Refused {
+		metrics = append(metrics, telemetry.Metric{
+			Name: "sio_engine_refused_total", Help: "HTTP requests refused, by Engine.IO error code.",
+			Labels: map[string]string{"code": strconv.Itoa(code)}, Read: read(func(s engine.Snapshot) uint64 { return s.Refused[code] }),
+		})
+	}
+	return metrics
+}

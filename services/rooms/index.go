@@ -1,0 +1,300 @@
+package rooms
+
+import (
+	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/wire"
+)
+
+// edge is one edge instance as rooms sees it.
+type edge struct {
+	id      mesh.InstanceID
+	sockets map[wire.SocketAddr]*member // every entry of this edge, pending ones too
+	out     *outbox                     // what is on its way to the edge and not yet applied there
+	visit   uint64                      // number of the last selection that found this edge; owned by index.select
+}
+
+// member is one socket in one namespace.
+type member struct {
+	addr     wire.SocketAddr
+	edge     *edge
+	ns       *namespace
+	accepted bool                // false: pending; joined rooms are kept, but nobody finds it
+	id       string              // public socket id: the name of its own room; empty while pending
+	user     string              // from the auth verdict
+	rooms    map[string]struct{} // rooms joined, without its own
+	visit    uint64              // number of the last count that saw this member; owned by index.count
+}
+
+// namespace is the membership of one namespace. Only accepted members are in ids, rooms and edges.
+type namespace struct {
+	name    string
+	ids     map[string]*member // own rooms: every socket id is a room
+	rooms   map[string]*room
+	edges   tally
+	entries int // accepted and pending ones; the namespace is forgotten with the last
+}
+
+// room is a joined room: who is in it and how many of them each edge holds.
+type room struct {
+	members map[*member]struct{}
+	edges   tally
+}
+
+// tally counts members by edge. Meshes have few edges, so a slice beats a map.
+type tally []edgeCount
+
+type edgeCount struct {
+	edge *edge
+	n    int
+}
+
+func (t *tally) add(e *edge, n int) {
+	for i := range *t {
+		if c := &(*t)[i]; c.edge == e {
+			if c.n += n; c.n == 0 {
+				last := len(*t) - 1
+				(*t)[i] = (*t)[last]
+				(*t)[last] = edgeCount{}
+				*t = (*t)[:last]
+			}
+			return
+		}
+	}
+	*t = append(*t, edgeCount{edge: e, n: n})
+}
+
+// index is who is where, for all namespaces: a plain data structure without clock, lock or IO.
+// Invariants: a room exists only while it has an accepted member; an edge is in a tally only while it has one there.
+type index struct {
+	namespaces map[string]*namespace
+	edges      map[mesh.InstanceID]*edge
+	visit      uint64
+}
+
+func newIndex() *index {
+	return &index{namespaces: map[string]*namespace{}, edges: map[mesh.InstanceID]*edge{}}
+}
+
+// entry returns the socket's entry, made pending if there is none. It is nil if its edge is not registered.
+func (x *index) entry(addr wire.SocketAddr, ns []byte) *member {
+	e := x.edges[addr.Edge]
+	if e == nil {
+		return nil
+	}
+	m := e.sockets[addr]
+	if m == nil {
+		n := x.namespaces[string(ns)]
+		if n == nil {
+			n = &namespace{name: string(ns), ids: map[string]*member{}, rooms: map[string]*room{}}
+			x.namespaces[n.name] = n
+		}
+		m = &member{addr: addr, edge: e, ns: n}
+		e.sockets[addr] = m
+		n.entries++
+	}
+	return m
+}
+
+// accept makes a pending entry visible under its id, in its own room and the rooms it joined so far.
+func (x *index) accept(m *member, id, user string) {
+	if m.accepted {
+		return
+	}
+	m.accepted, m.id, m.user = true, id, user
+	m.ns.ids[id] = m
+	m.ns.edges.add(m.edge, 1)
+	for name := range m.rooms {
+		m.ns.enter(name, m)
+	}
+}
+
+// join adds the member to a room; its own room it never leaves.
+func (x *index) join(m *member, name string) {
+	if _, in := m.rooms[name]; in || m.accepted && name == m.id {
+		return
+	}
+	if m.rooms == nil {
+		m.rooms = map[string]struct{}{}
+	}
+	m.rooms[name] = struct{}{}
+	if m.accepted {
+		m.ns.enter(name, m)
+	}
+}
+
+// leave takes the member out of a room.
+func (x *index) leave(m *member, name string) {
+	if _, in := m.rooms[name]; !in {
+		return
+	}
+	delete(m.rooms, name)
+	if m.accepted {
+		m.ns.exit(name, m)
+	}
+}
+
+// remove forgets the entry with all its memberships.
+func (x *index) remove(addr wire.SocketAddr) {
+	e := x.edges[addr.Edge]
+	if e == nil {
+		return
+	}
+	if m := e.sockets[addr]; m != nil {
+		delete(e.sockets, addr)
+		x.detach(m)
+	}
+}
+
+func (x *index) detach(m *member) {
+	if m.accepted {
+		for name := range m.rooms {
+			m.ns.exit(name, m)
+		}
+		if m.ns.ids[m.id] == m {
+			delete(m.ns.ids, m.id)
+		}
+		m.ns.edges.add(m.edge, -1)
+	}
+	if m.ns.entries--; m.ns.entries == 0 {
+		delete(x.namespaces, m.ns.name)
+	}
+}
+
+// addEdge registers an edge; it is there already if the edge registered before.
+func (x *index) addEdge(id mesh.InstanceID, out *outbox) *edge {
+	e := &edge{id: id, sockets: map[wire.SocketAddr]*member{}, out: out}
+	x.edges[id] = e
+	return e
+}
+
+// removeEdge forgets an edge with all its sockets.
+func (x *index) removeEdge(id mesh.InstanceID) {
+	e := x.edges[id]
+	if e == nil {
+		return
+	}
+	delete(x.edges, id)
+	for _, m := range e.sockets {
+		x.detach(m)
+	}
+}
+
+// eachEdge calls f once for every edge that holds an accepted member of one of the rooms, or of the namespace if there are
+// no rooms. The order is not defined.
+func (x *index) eachEdge(ns []byte, rooms [][]byte, f func(*edge)) {
+	n := x.namespaces[string(ns)]
+	if n == nil {
+		return
+	}
+	if len(rooms) == 0 {
+		for _, c := range n.edges {
+			f(c.edge)
+		}
+		return
+	}
+	x.visit++
+	once := func(e *edge) {
+		if e.visit != x.visit {
+			e.visit = x.visit
+			f(e)
+		}
+	}
+	for _, name := range rooms {
+		if m := n.ids[string(name)]; m != nil {
+			once(m.edge)
+		}
+		if r := n.rooms[string(name)]; r != nil {
+			for _, c := range r.edges {
+				once(c.edge)
+			}
+		}
+	}
+}
+
+// count returns the number of accepted members in any of the rooms (of the namespace if there are none) that are in none of
+// the excepted rooms. One room and nothing excepted costs no walk.
+func (x *index) count(ns string, rooms, except []string) int {
+	n := x.namespaces[ns]
+	switch {
+	case n == nil:
+		return 0
+	case len(except) == 0 && len(rooms) == 0:
+		return len(n.ids)
+	case len(except) == 0 && len(rooms) == 1:
+		return n.size(rooms[0])
+	}
+	x.visit++
+	n.mark(except, x.visit)
+	total := 0
+	tell := func(m *member) {
+		if m.visit != x.visit {
+			m.visit = x.visit
+			total++
+		}
+	}
+	if len(rooms) == 0 {
+		for _, m := range n.ids {
+			tell(m)
+		}
+		return total
+	}
+	for _, name := range rooms {
+		n.each(name, tell)
+	}
+	return total
+}
+
+func (n *namespace) enter(name string, m *member) {
+	r := n.rooms[name]
+	if r == nil {
+		r = &room{members: map[*member]struct{}{}}
+		n.rooms[name] = r
+	}
+	r.members[m] = struct{}{}
+	r.edges.add(m.edge, 1)
+}
+
+func (n *namespace) exit(name string, m *member) {
+	r := n.rooms[name]
+	if r == nil {
+		return
+	}
+	delete(r.members, m)
+	r.edges.add(m.edge, -1)
+	if len(r.members) == 0 {
+		delete(n.rooms, name)
+	}
+}
+
+// size is the number of members of a room, own rooms included.
+func (n *namespace) size(name string) int {
+	size := 0
+	own := n.ids[name]
+	if own != nil {
+		size++
+	}
+	if r := n.rooms[name]; r != nil {
+		size += len(r.members)
+		if _, twice := r.members[own]; own != nil && twice {
+			size--
+		}
+	}
+	return size
+}
+
+func (n *namespace) each(name string, f func(*member)) {
+	if m := n.ids[name]; m != nil {
+		f(m)
+	}
+	if r := n.rooms[name]; r != nil {
+		for m := range r.members {
+			f(m)
+		}
+	}
+}
+
+func (n *namespace) mark(rooms []string, visit uint64) {
+	for _, name := range rooms {
+		n.each(name, func(m *member) { m.visit = visit })
+	}
+}

@@ -1,0 +1,153 @@
+package rooms
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
+	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/bus"
+)
+
+// maxParked bounds the queries that wait for operations of one origin in one partition.
+const maxParked = 1024
+
+// maxOrigins bounds the instances that queries may introduce.
+const maxOrigins = 1 << 16
+
+// request answers a RoomsRequest. It decodes on the receiver's goroutine and asks the index on the links' one, where the
+// index lives.
+func (s *Service) request(m bus.Msg) {
+	var q siomeshv1.RoomsRequest
+	if err := proto.Unmarshal(m.Data, &q); err != nil {
+		s.reply(m, failure("bad_request", "unreadable request"))
+		return
+	}
+	s.links.Do(func() { s.query(m, &q) })
+}
+
+// query answers at once if the asker's last operation has been taken, and otherwise as soon as it is.
+func (s *Service) query(m bus.Msg, q *siomeshv1.RoomsRequest) {
+	s.cfg.Metrics.query()
+	if !s.owning {
+		s.reply(m, failure("not_owner", "this instance does not own the partition"))
+		return
+	}
+	if q.GetOperation() == 0 {
+		s.reply(m, s.answer(q))
+		return
+	}
+	asker, err := mesh.ParseInstanceID(q.GetInstance())
+	if err != nil {
+		s.reply(m, failure("bad_request", err.Error()))
+		return
+	}
+	app := mesh.Address{Kind: mesh.KindApp, Instance: asker}
+	if peer, ok := s.peers.Peer(asker); ok {
+		app = peer.Address
+	}
+	if len(s.origins) >= maxOrigins && s.origins[asker] == nil {
+		s.reply(m, failure("timeout", "too many instances"))
+		return
+	}
+	p := s.progressOf(app, mesh.Partition(q.GetNamespace()))
+	switch {
+	case p.open && p.taken >= q.GetOperation():
+		s.reply(m, s.answer(q))
+	case len(p.parked) >= maxParked:
+		s.reply(m, failure("timeout", "too many queries wait for this instance's operations"))
+	default:
+		p.parked = append(p.parked, parked{
+			operation: q.GetOperation(),
+			deadline:  time.Now().Add(s.cfg.QueryTimeout),
+			answer: func(ok bool) {
+				if ok {
+					s.reply(m, s.answer(q))
+				} else {
+					s.reply(m, failure("timeout", "the asker's last operation did not arrive"))
+				}
+			},
+		})
+	}
+}
+
+func (s *Service) answer(q *siomeshv1.RoomsRequest) *siomeshv1.RoomsReply {
+	switch query := q.GetQuery().(type) {
+	case *siomeshv1.RoomsRequest_Count:
+		n := s.index.count(q.GetNamespace(), query.Count.GetRooms(), query.Count.GetExcept())
+		return &siomeshv1.RoomsReply{Count: uint64(n)} //nolint:gosec // a count is not negative
+	default:
+		return failure("bad_request", "unknown query")
+	}
+}
+
+// unpark answers the queries whose operation has been taken now.
+func (s *Service) unpark(p *progress) {
+	if len(p.parked) == 0 {
+		return
+	}
+	p.parked = sweep(p.parked, func(q parked) bool {
+		if q.operation > p.taken {
+			return false
+		}
+		q.answer(true)
+		return true
+	})
+}
+
+// expire fails the queries that waited too long, until ctx ends.
+func (s *Service) expire(ctx context.Context) error {
+	tick := time.NewTicker(s.cfg.QueryTimeout / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			s.links.Do(func() { s.expireAt(now) })
+		}
+	}
+}
+
+func (s *Service) expireAt(now time.Time) {
+	for _, o := range s.origins {
+		for _, p := range o.parts {
+			p.parked = sweep(p.parked, func(q parked) bool {
+				if now.Before(q.deadline) {
+					return false
+				}
+				q.answer(false)
+				return true
+			})
+		}
+	}
+}
+
+// sweep removes the queries that done settles.
+func sweep(queries []parked, done func(parked) bool) []parked {
+	kept := queries[:0]
+	for _, q := range queries {
+		if !done(q) {
+			kept = append(kept, q)
+		}
+	}
+	clear(queries[len(kept):])
+	return kept
+}
+
+func (s *Service) reply(m bus.Msg, reply *siomeshv1.RoomsReply) {
+	b, err := proto.Marshal(reply)
+	if err == nil {
+		err = s.bus.Respond(m, b)
+	}
+	if err != nil {
+		s.log.Debug("query not answered", slog.Any("err", err))
+	}
+}
+
+func failure(code, message string) *siomeshv1.RoomsReply {
+	return &siomeshv1.RoomsReply{Error: &siomeshv1.Error{Code: code, Message: message}}
+}

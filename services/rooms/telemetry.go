@@ -1,0 +1,26 @@
+package rooms
+
+import (
+	"github.com/siomesh/siomesh/internal/mesh/wire"
+	"github.com/siomesh/siomesh/internal/telemetry"
+)
+
+// Telemetry returns what the counters are called outside.
+func (m *Metrics) Telemetry() []telemetry.Metric {
+	metrics := []telemetry.Metric{
+		telemetry.Count("sio_rooms_operations_repeated_total", "Operations that had been taken before.", &m.Repeats),
+		telemetry.Count("sio_rooms_queries_total", "Queries answered or refused.", &m.Queries),
+		telemetry.Count("sio_rooms_sockets_gone_total", "Sockets that edges reported as gone.", &m.Gone),
+		telemetry.Count("sio_rooms_edges_ended_total", "Edges forgotten with all their sockets.", &m.EdgesEnded),
+		telemetry.Count("sio_rooms_edges_full_total", "Links to edges that broke because too much was left unapplied.", &m.EdgesFull),
+	}
+	for kind, name := range map[wire.Kind]string{
+		wire.KindAccept: "accept", wire.KindRefuse: "refuse", wire.KindUnknown: "unknown", wire.KindEmit: "emit",
+		wire.KindAck: "ack", wire.KindJoin: "join", wire.KindLeave: "leave", wire.KindClose: "close",
+		wire.KindBroadcast: "broadcast", wire.KindHandled: "handled", wire.KindData: "data",
+	} {
+		metrics = append(metrics,
+			telemetry.Count("sio_rooms_operations_total", "Operations of apps, by kind.", &m.Operations[kind], "kind", name))
+	}
+	return metrics
+}
