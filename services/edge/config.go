@@ -36,6 +36,8 @@ type Config struct {
 	MaxHeld    int64 // bytes held while the app waits for acknowledgements, default 1 MiB
 	MaxAcks    int   // acknowledgements asked of one socket and still open, default 4096
 
+	MaxNamespaces int // namespaces that one connection may be in or ask for, default 64
+
 	Parser   protocol.Limits
 	Presence presence.Config
 	Link     link.Config
@@ -53,6 +55,7 @@ func (c Config) withDefaults() Config {
 	c.MaxBytes = orDefault(c.MaxBytes, 256<<10)
 	c.MaxHeld = orDefault(c.MaxHeld, 1<<20)
 	c.MaxAcks = orDefault(c.MaxAcks, 4096)
+	c.MaxNamespaces = orDefault(c.MaxNamespaces, 64)
 	if c.Metrics == nil {
 		c.Metrics = &Metrics{}
 	}

@@ -28,6 +28,12 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.Message }
 
+// invalidNamespace is the reference's message for a namespace that does not exist (NSP-005).
+const invalidNamespace = "Invalid namespace"
+
+// maxNamespace is the longest name of a namespace in bytes.
+const maxNamespace = 1024
+
 // unavailable says that something a CONNECT needs is missing for the moment: try again once retry is closed, or later.
 type unavailable struct {
 	what  string
@@ -41,7 +47,8 @@ func (c *conn) connect(p protocol.Packet) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.s.cfg.AppWait)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.find(p.Namespace) != nil || c.closed { // a second CONNECT for a namespace: NSP-011
+	tooMany := len(c.sockets) >= c.s.cfg.MaxNamespaces
+	if c.find(p.Namespace) != nil || tooMany || c.closed { // a second CONNECT for a namespace: NSP-011
 		cancel()
 		c.invalidState()
 		return
@@ -95,6 +102,9 @@ func (s *Service) join(ctx context.Context, sk *socket) {
 
 // attempt does everything that has to come before an app instance can decide.
 func (s *Service) attempt(ctx context.Context, sk *socket) error {
+	if len(sk.namespace) > maxNamespace {
+		return &refusal{Message: invalidNamespace}
+	}
 	if retry, ok := s.registered(); !ok {
 		return &unavailable{"rooms", retry}
 	}
@@ -106,7 +116,7 @@ func (s *Service) attempt(ctx context.Context, sk *socket) error {
 	if _, is, changed := s.apps.choose(sk.namespace); is == waiting {
 		return &unavailable{"app", changed}
 	} else if is == unknown {
-		return &refusal{Message: "Invalid namespace"}
+		return &refusal{Message: invalidNamespace}
 	}
 	if err := s.authenticate(ctx, sk); err != nil {
 		return err

@@ -21,7 +21,20 @@ func (m *Metrics) Telemetry() []telemetry.Metric {
 		metrics = append(metrics,
 			telemetry.Count("sio_edge_auth_total", "Questions to auth, by outcome.", &m.Auth[i], "outcome", outcome))
 	}
-	return append(metrics)
+	return append(metrics,
+		telemetry.Count("sio_edge_packets_malformed_total", "Packets that are no Socket.IO packets.", &m.Malformed),
+		telemetry.Count("sio_edge_connections_invalid_state_total", "Connections closed for breaking the rules of the protocol.", &m.InvalidState),
+		telemetry.Count("sio_edge_packets_late_total", "Packets of clients that came too late to mean anything.", &m.Late),
+		telemetry.Count("sio_edge_packets_held_total", "Packets held because the app or its link was full.", &m.Held),
+		telemetry.Count("sio_edge_connections_paused_total", "Times the reading of a client stopped.", &m.Paused),
+		telemetry.Count("sio_edge_acks_failed_total", "Open requests for an acknowledgement that failed at the edge.", &m.AcksFailed),
+		telemetry.Count("sio_edge_operations_stale_total", "Operations of an instance that does not own the socket.", &m.Stale),
+		telemetry.Count("sio_edge_connects_refused_total", "CONNECTs answered with CONNECT_ERROR.", &m.Refused),
+		telemetry.Count("sio_edge_connects_unavailable_total", "CONNECTs given up because something was missing too long.", &m.Unavailable),
+		telemetry.Count("sio_edge_sockets_joined_total", "Sockets accepted into a namespace.", &m.Joined),
+		telemetry.Count("sio_edge_volatile_dropped_total", "Volatile packets dropped because the client was busy.", &m.VolatileDropped),
+		telemetry.Count("sio_edge_connect_timeouts_total", "Connections closed because they joined no namespace in time.", &m.ConnectTimeouts),
+	)
 }
 
 // engineTelemetry names the counters of the engine.
