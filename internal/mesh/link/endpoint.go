@@ -106,6 +106,7 @@ func (e *Endpoint) Link(to mesh.Address) *Link {
 		p.out = &Link{endpoint: e, peer: p, s: sender{
 			number:   e.number,
 			window:   load{e.cfg.WindowBytes, e.cfg.WindowRecords},
+			frame:    min(maxFrameBytes, e.bus.MaxPayload()),
 			segments: &e.segments,
 		}}
 		if e.stopped {

@@ -25,6 +25,7 @@ var errForgotten = errors.New("peer has forgotten the link")
 type sender struct {
 	number   uint32
 	window   load // limits of what is counted
+	frame    int  // largest frame in bytes, unless it is one record
 	segments *segments
 
 	frames  []frame // not marked yet; the live ones begin at head
@@ -124,7 +125,7 @@ func (s *sender) put(r *wire.Record, control bool) {
 func (s *sender) open(size int) *frame {
 	if n := len(s.frames); n > s.head {
 		f := &s.frames[n-1]
-		fits := f.end-f.start+size <= maxFrameBytes && f.count < maxFrameRecords && f.end+size <= cap(f.seg.buf)
+		fits := f.end-f.start+size <= s.frame && f.count < maxFrameRecords && f.end+size <= cap(f.seg.buf)
 		if !f.closed && fits {
 			return f
 		}
