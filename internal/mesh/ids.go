@@ -8,7 +8,6 @@ package mesh
 import (
 	"crypto/rand"
 	"fmt"
-	"hash/fnv"
 	"regexp"
 )
 
@@ -38,7 +37,7 @@ func NewInstanceID() InstanceID {
 	var random [InstanceIDLen * 2]byte
 	var id InstanceID
 	for n := 0; n < InstanceIDLen; {
-		rand.Read(random[:]) //nolint:errcheck // crypto/rand.Read never returns an error since Go 1.24
+		rand.Read(random[:]) // never fails
 		for _, b := range random {
 			if b < 248 && n < InstanceIDLen { // 248 = 4×62: no bias
 				id[n] = base62[b%62]
@@ -95,9 +94,11 @@ const Partitions = 64
 
 // Partition returns the partition of a namespace, whose name begins with a slash: 32-bit FNV-1a modulo 64.
 func Partition(namespace string) uint8 {
-	h := fnv.New32a()
-	h.Write([]byte(namespace)) //nolint:errcheck // hash.Hash never returns an error
-	return uint8(h.Sum32() % Partitions)
+	hash := uint32(2166136261)
+	for i := range len(namespace) {
+		hash = (hash ^ uint32(namespace[i])) * 16777619
+	}
+	return uint8(hash % Partitions)
 }
 
 // ValidAppName reports whether name may name an app: [a-z0-9-]{1,32}.

@@ -16,6 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestMemory(t *testing.T) {
 	bustest.Run(t, func(tb testing.TB) bustest.Pair {
+		tb.Helper()
 		m := bus.NewMemory()
 		tb.Cleanup(m.Close)
 		return bustest.Pair{A: m, B: m, Close: m.Close}
@@ -24,6 +25,7 @@ func TestMemory(t *testing.T) {
 
 func TestNATS(t *testing.T) {
 	bustest.Run(t, func(tb testing.TB) bustest.Pair {
+		tb.Helper()
 		s := natstest.Start(tb)
 		a, b := dial(tb, s.URL()), dial(tb, s.URL())
 		return bustest.Pair{A: a, B: b, Stop: s.Stop, Start: s.Restart, Close: func() { a.Close(); b.Close() }}
@@ -32,6 +34,7 @@ func TestNATS(t *testing.T) {
 
 func TestNATSInOneProcess(t *testing.T) {
 	bustest.Run(t, func(tb testing.TB) bustest.Pair {
+		tb.Helper()
 		s := natstest.Start(tb)
 		n := dial(tb, s.URL())
 		return bustest.Pair{A: n, B: n, Stop: s.Stop, Start: s.Restart, Close: n.Close}
@@ -40,6 +43,7 @@ func TestNATSInOneProcess(t *testing.T) {
 
 func TestHybridWithinItsProcess(t *testing.T) {
 	bustest.Run(t, func(tb testing.TB) bustest.Pair {
+		tb.Helper()
 		s := natstest.Start(tb)
 		h, stop := hybrid(tb, s.URL())
 		return bustest.Pair{A: h, B: h, Stop: s.Stop, Start: s.Restart, Close: stop}
@@ -48,6 +52,7 @@ func TestHybridWithinItsProcess(t *testing.T) {
 
 func TestHybridBetweenProcesses(t *testing.T) {
 	bustest.Run(t, func(tb testing.TB) bustest.Pair {
+		tb.Helper()
 		s := natstest.Start(tb)
 		a, stopA := hybrid(tb, s.URL())
 		b, stopB := hybrid(tb, s.URL())
@@ -57,6 +62,7 @@ func TestHybridBetweenProcesses(t *testing.T) {
 
 func TestHybridToPlainNATS(t *testing.T) {
 	bustest.Run(t, func(tb testing.TB) bustest.Pair {
+		tb.Helper()
 		s := natstest.Start(tb)
 		a, stop := hybrid(tb, s.URL())
 		b := dial(tb, s.URL())

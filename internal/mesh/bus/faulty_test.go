@@ -9,6 +9,7 @@ import (
 
 func TestFaultyWithoutFaults(t *testing.T) {
 	bustest.Run(t, func(tb testing.TB) bustest.Pair {
+		tb.Helper()
 		n := bustest.NewNetwork(1, bustest.Faults{})
 		a, b := n.Process("a"), n.Process("b")
 		ctx, cancel := context.WithCancel(context.Background())

@@ -16,9 +16,9 @@ func TestHybridKeepsItsOwnMessagesInMemory(t *testing.T) {
 	outside := dial(t, s.URL())
 	heard := make(chan string, 16)
 	hear := func(m bus.Msg) { heard <- m.Subject }
-	subscribe(t, outside, bus.Data, "own.*", hear)
-	subscribe(t, outside, bus.Data, "end", hear)
-	subscribe(t, h, bus.Data, "own.*", func(m bus.Msg) {
+	subscribe(t, outside, "own.*", hear)
+	subscribe(t, outside, "end", hear)
+	subscribe(t, h, "own.*", func(m bus.Msg) {
 		if m.Reply != "" {
 			must(t, h.Respond(m, nil))
 		}
@@ -40,7 +40,7 @@ func TestHybridServesItsProcessDuringAnOutage(t *testing.T) {
 	s := natstest.Start(t)
 	h, _ := hybrid(t, s.URL())
 	heard := make(chan string, 16)
-	subscribe(t, h, bus.Data, "own.*", func(m bus.Msg) {
+	subscribe(t, h, "own.*", func(m bus.Msg) {
 		heard <- m.Subject
 		if m.Reply != "" {
 			must(t, h.Respond(m, nil))
@@ -80,9 +80,9 @@ func TestContextCarriesTheBus(t *testing.T) {
 }
 
 // subscribe runs a receiver of one subject until the test ends.
-func subscribe(t *testing.T, b bus.Bus, lane bus.Lane, subject string, handler func(bus.Msg)) {
+func subscribe(t *testing.T, b bus.Bus, subject string, handler func(bus.Msg)) {
 	t.Helper()
-	r := b.NewReceiver(lane, 64)
+	r := b.NewReceiver(bus.Data, 64)
 	if err := r.Subscribe(subject, "", handler); err != nil {
 		t.Fatalf("subscribe: %v", err)
 	}

@@ -35,7 +35,7 @@ type connection struct {
 
 // Publish implements Bus.
 func (n *NATS) Publish(subject string, data []byte) error {
-	return translate(n.control.Conn.Publish(subject, data))
+	return translate(n.control.Publish(subject, data))
 }
 
 // Send implements Bus.
@@ -80,7 +80,7 @@ func (n *NATS) Watch(f func(connected bool)) (stop func()) { return n.watchers.a
 // 5 seconds.
 func (n *NATS) ForceReconnect() {
 	for _, c := range []*connection{n.data, n.control} {
-		if err := c.Conn.ForceReconnect(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		if err := c.ForceReconnect(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 			n.log.Warn("NATS connection cannot be renewed", slog.String("lane", c.lane), slog.Any("err", err))
 		}
 	}
@@ -92,7 +92,7 @@ func (n *NATS) Close() {
 	n.closing.Do(func() { close(n.closed) })
 	for _, c := range []*connection{n.data, n.control} {
 		if c.Conn != nil { // Dial may have failed in between
-			c.Conn.Close()
+			c.Close()
 		}
 		c.up.Store(false)
 	}

@@ -31,7 +31,7 @@ func (n *NATS) cross(ctx context.Context, from, to *connection) error {
 	}
 	number, heard := n.probes.open()
 	defer n.probes.close(number)
-	if err := from.Conn.Publish(to.inbox, binary.BigEndian.AppendUint64(nil, number)); err != nil {
+	if err := from.Publish(to.inbox, binary.BigEndian.AppendUint64(nil, number)); err != nil {
 		return translate(err)
 	}
 	select {

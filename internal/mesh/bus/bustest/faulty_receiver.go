@@ -2,6 +2,7 @@ package bustest
 
 import (
 	"context"
+	"errors"
 
 	"github.com/siomesh/siomesh/internal/mesh/bus"
 )
@@ -37,13 +38,12 @@ func (r *faultyReceiver) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- r.Receiver.Run(ctx) }() // waited for below
+	go func() { ended <- r.Receiver.Run(ctx) }() // received below
 	select {
 	case err := <-ended:
 		return err
 	case <-r.process.dead:
 		cancel()
-		<-ended
-		return bus.ErrClosed
+		return errors.Join(bus.ErrClosed, <-ended)
 	}
 }

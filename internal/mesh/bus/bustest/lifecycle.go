@@ -10,52 +10,52 @@ import (
 	"github.com/siomesh/siomesh/internal/mesh/bus"
 )
 
-func endOfRun(t *testing.T, p Pair) {
-	stop := answer(t, p.B, "ending", "", "")
-	if _, err := p.A.Request(within(t, patience), "ending", nil); err != nil {
+func endOfRun(t contract) {
+	stop := answer(t, t.B, "ending", "")
+	if _, err := t.A.Request(within(t, patience), "ending", nil); err != nil {
 		t.Fatalf("request: %v", err)
 	}
 	stop()
 	eventually(t, "nobody subscribes any more", func() bool {
-		_, err := p.A.Request(within(t, 100*time.Millisecond), "ending", nil)
+		_, err := t.A.Request(within(t, 100*time.Millisecond), "ending", nil)
 		return errors.Is(err, bus.ErrNoResponders)
 	})
 
-	l := listen(t, p.B, bus.Data, "ended")
+	l := listen(t, t.B, bus.Data, "ended")
 	l.stop()
 	if err := l.Subscribe("ended.too", "", l.take); !errors.Is(err, bus.ErrClosed) {
 		t.Errorf("subscribe after the end: got error %v, want %v", err, bus.ErrClosed)
 	}
-	check(t, "send", p.A.Send("ended", "", nil))
-	settle(t, p)
+	check(t, "send", t.A.Send("ended", "", nil))
+	settle(t, t.Pair)
 	if n := l.count(); n != 0 {
 		t.Errorf("got %d messages after the end of Run", n)
 	}
 }
 
-func closing(t *testing.T, p Pair) {
-	r, idle := p.A.NewReceiver(bus.Control, 1), p.A.NewReceiver(bus.Data, 1)
+func closing(t contract) {
+	r, idle := t.A.NewReceiver(bus.Control, 1), t.A.NewReceiver(bus.Data, 1)
 	asked := make(chan struct{}, 1)
 	check(t, "subscribe", r.Subscribe("closing", "", func(bus.Msg) { asked <- struct{}{} }))
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(t.Context()) }() // taken below
 	waiting := make(chan error, 1)
 	go func() { // taken below
-		_, err := p.A.Request(within(t, patience), "closing", nil)
+		_, err := t.A.Request(within(t, patience), "closing", nil)
 		waiting <- err
 	}()
 	take(t, asked)
-	p.Close()
-	p.Close()
-	_, requested := p.A.Request(within(t, patience), "closing", nil)
+	t.Close()
+	t.Close()
+	_, requested := t.A.Request(within(t, patience), "closing", nil)
 	for name, err := range map[string]error{
 		"Run":              take(t, ended),
 		"a request before": take(t, waiting),
-		"Publish":          p.A.Publish("closing", nil),
-		"Send":             p.A.Send("closing", "reply", nil),
-		"Respond":          p.A.Respond(bus.Msg{Reply: "closing"}, nil),
+		"Publish":          t.A.Publish("closing", nil),
+		"Send":             t.A.Send("closing", "reply", nil),
+		"Respond":          t.A.Respond(bus.Msg{Reply: "closing"}, nil),
 		"Request":          requested,
-		"Probe":            p.A.Probe(within(t, patience)),
+		"Probe":            t.A.Probe(within(t, patience)),
 		"Subscribe":        r.Subscribe("closing", "", func(bus.Msg) {}),
 		"Subscribe, idle":  idle.Subscribe("closing", "", func(bus.Msg) {}),
 		"Run, idle":        idle.Run(t.Context()),
@@ -64,76 +64,76 @@ func closing(t *testing.T, p Pair) {
 			t.Errorf("%s: got error %v, want %v", name, err, bus.ErrClosed)
 		}
 	}
-	p.A.ForceReconnect()
+	t.A.ForceReconnect()
 }
 
-func outage(t *testing.T, p Pair) {
+func outage(t contract) {
 	changes := make(chan bool, 16)
-	stop := p.A.Watch(func(connected bool) { changes <- connected })
+	stop := t.A.Watch(func(connected bool) { changes <- connected })
 	defer stop()
-	answer(t, p.B, "after.all", "", "")
-	if !p.A.Connected() {
+	answer(t, t.B, "after.all", "")
+	if !t.A.Connected() {
 		t.Fatal("not connected at the beginning")
 	}
-	if p.Stop == nil {
+	if t.Stop == nil {
 		checkNoChange(t, changes)
 		return
 	}
-	p.Stop()
-	if take(t, changes) || p.A.Connected() {
+	t.Stop()
+	if take(t, changes) || t.A.Connected() {
 		t.Error("still connected without a server")
 	}
-	eventually(t, "B notices", func() bool { return !p.B.Connected() })
+	eventually(t, "B notices", func() bool { return !t.B.Connected() })
 	for name, try := range map[string]func() error{
-		"Publish": func() error { return p.A.Publish("elsewhere", nil) },
-		"Send":    func() error { return p.A.Send("elsewhere", "reply", nil) },
-		"Probe":   func() error { return p.A.Probe(within(t, patience)) },
+		"Publish": func() error { return t.A.Publish("elsewhere", nil) },
+		"Send":    func() error { return t.A.Send("elsewhere", "reply", nil) },
+		"Probe":   func() error { return t.A.Probe(within(t, patience)) },
 	} { // each connection notices on its own
 		eventually(t, name+" is refused", func() bool { return errors.Is(try(), bus.ErrDisconnected) })
 	}
-	p.Start()
-	if !take(t, changes) || !p.A.Connected() {
+	t.Start()
+	if !take(t, changes) || !t.A.Connected() {
 		t.Error("not connected again")
 	}
-	eventually(t, "B comes back", p.B.Connected)
-	settle(t, p)
-	_, err := p.A.Request(within(t, patience), "after.all", nil)
+	eventually(t, "B comes back", t.B.Connected)
+	settle(t, t.Pair)
+	_, err := t.A.Request(within(t, patience), "after.all", nil)
 	check(t, "request", err)
 
 	stop()
-	p.A.ForceReconnect()
-	eventually(t, "A comes back", p.A.Connected)
+	t.A.ForceReconnect()
+	eventually(t, "A comes back", t.A.Connected)
 	checkNoChange(t, changes)
 }
 
-func checkNoChange(t *testing.T, changes <-chan bool) {
-	t.Helper()
+func checkNoChange(tb testing.TB, changes <-chan bool) {
+	tb.Helper()
 	select {
 	case c := <-changes:
-		t.Errorf("told that connected = %v", c)
+		tb.Errorf("told that connected = %v", c)
 	default:
 	}
 }
 
-func forcedReconnect(t *testing.T, p Pair) {
-	l := listen(t, p.A, bus.Data, "deaf.no.more")
+func forcedReconnect(t contract) {
+	l := listen(t, t.A, bus.Data, "deaf.no.more")
 	changes := make(chan bool, 16)
-	defer p.A.Watch(func(connected bool) { changes <- connected })()
-	p.A.ForceReconnect()
-	if p.Stop != nil && take(t, changes) {
+	defer t.A.Watch(func(connected bool) { changes <- connected })()
+	t.A.ForceReconnect()
+	if t.Stop != nil && take(t, changes) {
 		t.Error("told that it was connected first")
 	}
 	eventually(t, "received after a forced reconnect", func() bool {
-		return p.A.Probe(within(t, patience/20)) == nil && p.B.Send("deaf.no.more", "", nil) == nil && l.count() > 0
+		return t.A.Probe(within(t, patience/20)) == nil && t.B.Send("deaf.no.more", "", nil) == nil && l.count() > 0
 	})
 }
 
 // churn has receivers come and go while others send and ask; the race detector and the end of it are the test.
-func churn(t *testing.T, p Pair) {
+func churn(t contract) {
 	const rounds = 10
 	var busy sync.WaitGroup
 	for worker := range 3 {
-		at, from := []bus.Bus{p.A, p.B}[worker%2], []bus.Bus{p.B, p.A}[worker%2]
+		at, from := []bus.Bus{t.A, t.B}[worker%2], []bus.Bus{t.B, t.A}[worker%2]
 		subject := fmt.Sprint("churn.", worker)
 		busy.Go(func() {
 			for range rounds {

@@ -20,12 +20,18 @@ type Pair struct {
 // Open makes a pair for one test, which cleans it up.
 type Open func(testing.TB) Pair
 
+// contract is one test with its pair.
+type contract struct {
+	*testing.T
+	Pair
+}
+
 // Run runs the contract against the pairs that open makes.
 func Run(t *testing.T, open Open) {
 	t.Helper()
-	for _, contract := range []struct {
+	for _, c := range []struct {
 		name string
-		test func(*testing.T, Pair)
+		test func(contract)
 	}{
 		{"SendKeepsOrderAcrossSubjects", sendOrder},
 		{"PublishKeepsOrder", publishOrder},
@@ -50,6 +56,6 @@ func Run(t *testing.T, open Open) {
 		{"ForcedReconnect", forcedReconnect},
 		{"Churn", churn},
 	} {
-		t.Run(contract.name, func(t *testing.T) { contract.test(t, open(t)) })
+		t.Run(c.name, func(t *testing.T) { c.test(contract{t, open(t)}) })
 	}
 }
