@@ -33,7 +33,7 @@ func (s *Session) Discard(reason Reason) {
 	s.closeLocked(reason, nil, endNow)
 }
 
-// endGracefullyLocked does for a closing, flushed session what its transport needs.
+// endGracefullyLocked does for a flushed session what its transport needs, if it is closing.
 func (s *Session) endGracefullyLocked() {
 	if s.state != stateClosing {
 		return

@@ -177,8 +177,9 @@ func (c *wsConn) control(owner connOwner, f frame) bool {
 		}
 		owner.lost(TransportClose, nil)
 		return false
+	default: // a pong that nobody asked for
+		return true
 	}
-	return true
 }
 
 // answerClose returns the frame that answers a close frame with the given payload.

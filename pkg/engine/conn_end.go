@@ -57,12 +57,16 @@ func (c *wsConn) kill() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state == connOpen && !c.flushing {
-		_, _ = c.io.tryWrite(closeFrame) // best effort
+		c.cutLocked(closeFrame)
+	} else {
+		c.killLocked()
 	}
-	c.killLocked()
 }
 
-func (c *wsConn) killLocked() {
+func (c *wsConn) killLocked() { c.cutLocked(nil) }
+
+// cutLocked ends the connection, with a last frame if there is one.
+func (c *wsConn) cutLocked(farewell []byte) {
 	if c.state == connDead {
 		return
 	}
@@ -72,5 +76,5 @@ func (c *wsConn) killLocked() {
 		c.srv.wheel.stop(&c.alarm.alarm)
 		c.srv.left(c)
 	}
-	c.io.close()
+	c.io.close(farewell)
 }

@@ -23,8 +23,12 @@ type netIO interface {
 	write(b []byte, timeout time.Duration) error
 	// wrote tells that a sequence of writes has ended.
 	wrote()
-	close()
+	// close ends the connection, after an attempt to write a last frame if it is not nil.
+	close(farewell []byte)
 }
+
+// farewellTimeout bounds that attempt where it could wait.
+const farewellTimeout = 100 * time.Millisecond
 
 // newNetIO returns the way to use conn that costs least.
 func newNetIO(conn net.Conn, s *Server) netIO {
@@ -66,9 +70,14 @@ func (p *plainIO) write(b []byte, timeout time.Duration) error {
 
 func (p *plainIO) wrote() {}
 
-// close does not wait for a TLS close alert to be written.
-func (p *plainIO) close() {
-	p.spawn(func() { _ = p.conn.Close() }) // bounded by crypto/tls to 5 s; Server.Close waits
+// close does not wait for the frame, nor for a TLS close alert, to be written.
+func (p *plainIO) close(farewell []byte) {
+	p.spawn(func() { // ends within farewellTimeout and 5 s for the alert; Server.Close waits
+		if farewell != nil {
+			_ = writeWithin(p.conn, farewell, farewellTimeout) // the peer may be gone
+		}
+		_ = p.conn.Close() // nothing more is wanted from it
+	})
 }
 
 func writeWithin(conn net.Conn, b []byte, timeout time.Duration) error {

@@ -46,7 +46,7 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 		abortRequest(w)
 		return
 	}
-	switch s.deliver(r, p, body) {
+	switch s.deliver(r, body) {
 	case postDone:
 		h := w.Header()
 		h.Set("Content-Type", "text/html") // POL-021: not offered as a download
@@ -132,7 +132,7 @@ const (
 )
 
 // deliver hands the packets of a body to the session, holding them while it is paused.
-func (s *Session) deliver(r *http.Request, p *postRequest, body []byte) postResult {
+func (s *Session) deliver(r *http.Request, body []byte) postResult {
 	payload := newPayloadReader(body)
 	for more := true; more; {
 		if !s.waitResumed(r) {

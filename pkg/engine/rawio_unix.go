@@ -114,4 +114,9 @@ func (r *rawIO) write(b []byte, timeout time.Duration) error { return writeWithi
 // wrote removes the deadline of the last write, which would make tryWrite fail.
 func (r *rawIO) wrote() { _ = r.conn.SetWriteDeadline(time.Time{}) } // fails only on a closed connection
 
-func (r *rawIO) close() { _ = r.conn.Close() } // nothing more is wanted from it
+func (r *rawIO) close(farewell []byte) {
+	if farewell != nil {
+		_, _ = r.tryWrite(farewell) // the peer may be gone
+	}
+	_ = r.conn.Close() // nothing more is wanted from it
+}

@@ -38,6 +38,8 @@ func codeMessage(code int) (string, bool) {
 // constants (anything else counts as CodeBadRequest), Message replaces the code's
 // standard message if not empty. Code 4 is answered with HTTP status 403 on polling,
 // the others with 400.
+//
+//nolint:errname // it is named for what it does; it is an error only on its way through Accept
 type Refusal struct {
 	Code    int
 	Message string

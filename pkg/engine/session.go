@@ -151,13 +151,11 @@ func (s *Session) open(conn *wsConn) bool {
 	s.conn = conn
 	s.srv.cfg.Metrics.sessionOpened()
 	s.armLocked(s.srv.wheel.now() + s.srv.cfg.PingInterval)
-	if s.state == stateClosing { // closed by Accept
-		s.flushLocked()
-		s.endGracefullyLocked()
-		return true
+	if s.state == stateOpening {
+		s.state = stateOpen
 	}
-	s.state = stateOpen
-	s.flushLocked()
+	_ = s.flushLocked()     // an error has closed the session
+	s.endGracefullyLocked() // if Accept has closed it
 	return true
 }
 

@@ -1,0 +1,231 @@
+package engine
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/cors"
+)
+
+// conformanceConfig is the server that the official suite wants.
+func conformanceConfig() Config {
+	return Config{
+		PingInterval: 300 * time.Millisecond, PingTimeout: 200 * time.Millisecond,
+		CORS: &cors.Options{AllowedOrigins: []string{"*"}},
+	}
+}
+
+func echoing() options { return options{peer: func(p *peer) { p.echo = true }} }
+
+// TestConformance covers the 25 cases of the official Engine.IO v4 suite on every way to
+// use a connection: descriptor, TLS, and a pipe in virtual time.
+func TestConformance(t *testing.T) {
+	for _, c := range conformanceCases {
+		t.Run(c.name, func(t *testing.T) {
+			if !c.timed {
+				t.Run("tcp", func(t *testing.T) { c.run(t, newEnv(t, conformanceConfig(), echoing())) })
+				t.Run("tls", func(t *testing.T) {
+					o := echoing()
+					o.tls = true
+					c.run(t, newEnv(t, conformanceConfig(), o))
+				})
+			}
+			t.Run("pipe", func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { c.run(t, newPipeEnv(t, conformanceConfig(), echoing())) })
+			})
+		})
+	}
+}
+
+//nolint:gochecknoglobals // a table of tests
+var conformanceCases = []struct {
+	name  string
+	timed bool // asserts instants: only in virtual time
+	run   func(*testing.T, *env)
+}{
+	{"handshake/polling opens", false, func(t *testing.T, e *env) { // EIO-001, EIO-002, EIO-003, EIO-004, EIO-005
+		res := e.do(t.Context(), http.MethodGet, "transport=polling", "")
+		o := parseOpen(t, res.body)
+		if res.status != 200 || o.SID == "" || len(o.Upgrades) != 1 || o.Upgrades[0] != "websocket" ||
+			o.PingInterval != 300 || o.PingTimeout != 200 || o.MaxPayload != 1_000_000 {
+			t.Errorf("handshake %d %q", res.status, res.body)
+		}
+	}},
+	{"handshake/polling wants EIO", false, func(t *testing.T, e *env) { // EIO-009
+		for _, q := range []string{"EIO=&transport=polling", "EIO=abc&transport=polling"} {
+			wantResponse(t, e.do(t.Context(), http.MethodGet, q, ""), 400, `{"code":5,"message":"Unsupported protocol version"}`)
+		}
+	}},
+	{"handshake/polling wants a transport", false, func(t *testing.T, e *env) { // EIO-012
+		for _, q := range []string{"EIO=4", "transport=abc"} {
+			wantResponse(t, e.do(t.Context(), http.MethodGet, q, ""), 400, `{"code":0,"message":"Transport unknown"}`)
+		}
+	}},
+	{"handshake/polling wants GET", false, func(t *testing.T, e *env) { // EIO-018
+		for _, m := range []string{http.MethodPost, http.MethodPut} {
+			wantResponse(t, e.do(t.Context(), m, "transport=polling", ""), 400, `{"code":2,"message":"Bad handshake method"}`)
+		}
+	}},
+	{"handshake/websocket opens", false, func(t *testing.T, e *env) { // WS-001, EIO-006
+		c, err := e.dialWS(t.Context(), "transport=websocket")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := parseOpen(t, c.text())
+		if o.SID == "" || o.Upgrades == nil || len(o.Upgrades) != 0 || o.PingInterval != 300 || o.PingTimeout != 200 || o.MaxPayload != 1_000_000 {
+			t.Errorf("open packet %+v", o)
+		}
+	}},
+	{"handshake/websocket wants EIO", false, func(t *testing.T, e *env) { // EIO-010
+		for _, q := range []string{"EIO=&transport=websocket", "EIO=abc&transport=websocket"} {
+			if _, err := e.dialWS(t.Context(), q); err == nil {
+				t.Errorf("%s was accepted", q)
+			}
+		}
+	}},
+	{"handshake/websocket wants a transport", false, func(t *testing.T, e *env) { // EIO-012
+		for _, q := range []string{"EIO=4", "transport=abc"} {
+			if _, err := e.dialWS(t.Context(), q); err == nil {
+				t.Errorf("%s was accepted", q)
+			}
+		}
+	}},
+	{"message/polling one packet", false, func(_ *testing.T, e *env) { // POL-001
+		c := e.openPolling()
+		c.wantPost("4hello")
+		c.wantGet(200, "4hello")
+	}},
+	{"message/polling several packets", false, func(_ *testing.T, e *env) { // POL-002, POL-003
+		c := e.openPolling()
+		c.wantPost("4test1\x1e4test2\x1e4test3")
+		c.wantGet(200, "4test1\x1e4test2\x1e4test3")
+	}},
+	{"message/polling text and binary", false, func(_ *testing.T, e *env) { // POL-004
+		c := e.openPolling()
+		c.wantPost("4hello\x1ebAQIDBA==")
+		c.wantGet(200, "4hello\x1ebAQIDBA==")
+	}},
+	{"message/polling invalid packet", false, func(_ *testing.T, e *env) { // POL-005
+		c := e.openPolling()
+		wantResponse(e.tb, c.post("abc"), 400, "")
+		c.wantGone()
+		c.p.waitClosed(ParseError)
+	}},
+	{"message/polling two GETs", false, func(t *testing.T, e *env) { // POL-007
+		c := e.openPolling()
+		first := c.goGet()
+		c.wantGet(400, "")
+		wantResponse(t, wait(t, first), 200, "1")
+		c.wantGone()
+		c.p.waitClosed(TransportError)
+	}},
+	{"message/polling cancelled GET", false, func(t *testing.T, e *env) { // POL-009
+		c := e.openPolling()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan response, 1)
+		go func() { done <- e.do(ctx, http.MethodGet, "transport=polling&sid="+c.sid, "") }() // ended by cancel
+		c.waitPending()
+		cancel()
+		if r := wait(t, done); r.err == nil {
+			t.Errorf("cancelled GET got %d %q", r.status, r.body)
+		}
+		c.p.waitClosed(TransportError)
+		c.wantGone()
+	}},
+	{"message/websocket text", false, func(t *testing.T, e *env) { // WS-002
+		c, _ := e.openWS()
+		c.send("4hello")
+		if got := c.text(); got != "4hello" {
+			t.Errorf("got %q", got)
+		}
+	}},
+	{"message/websocket binary", false, func(t *testing.T, e *env) { // WS-003
+		c, _ := e.openWS()
+		c.sendBinary("\x01\x02\x03\x04")
+		if got := c.want(2); got != "\x01\x02\x03\x04" {
+			t.Errorf("got %q", got)
+		}
+	}},
+	{"message/websocket invalid packet", false, func(_ *testing.T, e *env) { // WS-004
+		c, p := e.openWS()
+		c.send("abc")
+		c.wantClose("")
+		p.waitClosed(ParseError)
+	}},
+	{"heartbeat/polling", true, func(_ *testing.T, e *env) { // HB-001
+		c := e.openPolling()
+		for range 3 {
+			c.wantGet(200, "2")
+			c.wantPost("3")
+		}
+	}},
+	{"heartbeat/polling timeout", true, func(_ *testing.T, e *env) { // HB-003, at the very instant
+		c := e.openPolling()
+		<-time.After(500 * time.Millisecond)
+		c.wantGone()
+	}},
+	{"heartbeat/websocket", true, func(t *testing.T, e *env) { // HB-002
+		c, _ := e.openWS()
+		for range 3 {
+			if got := c.text(); got != "2" {
+				t.Errorf("got %q, want a ping", got)
+			}
+			c.send("3")
+		}
+	}},
+	{"heartbeat/websocket timeout", true, func(_ *testing.T, e *env) { // HB-003, HB-007
+		c, p := e.openWS()
+		c.text()
+		c.wantClose("")
+		p.waitClosed(PingTimeout)
+	}},
+	{"close/polling", false, func(t *testing.T, e *env) { // POL-011
+		c := e.openPolling()
+		get := c.goGet()
+		c.wantPost("1")
+		wantResponse(t, wait(t, get), 200, "6")
+		c.wantGone()
+		c.p.waitClosed(TransportClose)
+	}},
+	{"close/websocket", false, func(_ *testing.T, e *env) { // WS-005
+		c, p := e.openWS()
+		c.send("1")
+		c.wantClose("")
+		p.waitClosed(TransportClose)
+	}},
+	{"upgrade/completes", false, func(t *testing.T, e *env) { // UPG-001, UPG-002, UPG-003
+		c := e.openPolling()
+		w := c.probe()
+		c.wantGet(200, "6")
+		w.send("5")
+		w.send("4hello")
+		if got := w.text(); got != "4hello" {
+			t.Errorf("got %q", got)
+		}
+	}},
+	{"upgrade/refuses polling afterwards", false, func(t *testing.T, e *env) { // UPG-004
+		c := e.openPolling()
+		w := c.upgrade()
+		c.wantGet(400, `{"code":3,"message":"Bad request"}`)
+		w.send("4hello")
+		if got := w.text(); got != "4hello" {
+			t.Errorf("got %q", got)
+		}
+	}},
+	{"upgrade/closes a second websocket", false, func(t *testing.T, e *env) { // UPG-005, WS-016
+		c := e.openPolling()
+		w := c.upgrade()
+		second, err := e.dialWS(t.Context(), "transport=websocket&sid="+c.sid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second.wantClose("")
+		w.send("4hello")
+		if got := w.text(); got != "4hello" {
+			t.Errorf("got %q", got)
+		}
+	}},
+}
