@@ -79,7 +79,7 @@ func tokenRequest(token string) *authn.ConnectRequest {
 	return request("/", string(auth))
 }
 
-var now = time.Date(2025, 6, 1, 12, 0, 0, 0, time.UTC)
+func testTime() time.Time { return time.Date(2025, 6, 1, 12, 0, 0, 0, time.UTC) }
 
 func TestJWTAlgorithms(t *testing.T) {
 	secret := strings.Repeat("k", 32)
@@ -120,7 +120,7 @@ func TestJWTAlgorithms(t *testing.T) {
 	} {
 		p := policies(t, keys, "*=jwt")
 		for name, token := range all {
-			got, _, _ := p.decide(tokenRequest(token), now)
+			got, _, _ := p.decide(tokenRequest(token), testTime())
 			want := &authn.ConnectReply{Message: "invalid token"}
 			if name == keys.JWTAlgorithm {
 				want = &authn.ConnectReply{Allow: true, User: "ann", Data: json.RawMessage(`{"sub":"ann"}`)}
@@ -143,8 +143,10 @@ func TestJWTClaims(t *testing.T) {
 		user   string
 		until  time.Time
 	}{
-		{name: "all", claims: `{"iss":"login","aud":"chat","sub":"ann","exp":1748779201,"nbf":1748779200,"big":12345678901234567890}`,
-			user: "ann", until: now.Add(time.Second)},
+		{
+			name: "all", claims: `{"iss":"login","aud":"chat","sub":"ann","exp":1748779201,"nbf":1748779200,"big":12345678901234567890}`,
+			user: "ann", until: testTime().Add(time.Second),
+		},
 		{name: "audience in a list", claims: `{"iss":"login","aud":["mail","chat"],"sub":"ann"}`, user: "ann"},
 		{name: "nobody in particular", claims: `{"iss":"login","aud":"chat"}`},
 		{name: "expires after the year 9999", claims: `{"iss":"login","aud":"chat","exp":1735689600000}`},
@@ -172,7 +174,7 @@ func TestJWTClaims(t *testing.T) {
 		if want == nil {
 			want = &authn.ConnectReply{Allow: true, User: tt.user, Data: json.RawMessage(tt.claims), ExpiresAt: tt.until}
 		}
-		got, _, _ := p.decide(tokenRequest(sign(`{"alg":"HS256"}`, tt.claims, hs256([]byte(key)))), now)
+		got, _, _ := p.decide(tokenRequest(sign(`{"alg":"HS256"}`, tt.claims, hs256([]byte(key)))), testTime())
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s:\n got %+v\nwant %+v", tt.name, got, want)
 		}
@@ -197,15 +199,15 @@ func TestJWTForms(t *testing.T) {
 		"control characters": "\x00.\n.\xff",
 		"very long":          strings.Repeat("x.", 100000),
 	} {
-		got, _, why := p.decide(tokenRequest(token), now)
+		got, _, why := p.decide(tokenRequest(token), testTime())
 		if got.Allow || got.Message != "invalid token" || why != tokenInvalid {
 			t.Errorf("%s: got %+v, %s, want invalid token", name, got, why)
 		}
 	}
-	if got, _, _ := p.decide(tokenRequest(good), now); !got.Allow {
+	if got, _, _ := p.decide(tokenRequest(good), testTime()); !got.Allow {
 		t.Errorf("the good one: got %+v, want allowed", got)
 	}
-	if got, _, _ := p.decide(request("/", ""), now); got.Message != "token required" {
+	if got, _, _ := p.decide(request("/", ""), testTime()); got.Message != "token required" {
 		t.Errorf("none: got %+v, want token required", got)
 	}
 }
