@@ -1,0 +1,143 @@
+package socketio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
+	"github.com/siomesh/siomesh/internal/mesh/bus"
+	"github.com/siomesh/siomesh/internal/mesh/wire"
+)
+
+// BroadcastOperator selects sockets of one namespace, on all edges, for one or many broadcasts. It is a value: every method
+// returns a new one and leaves it as it was, so it may be kept and shared (BRO-009).
+type BroadcastOperator struct {
+	namespace     *Namespace
+	rooms, except []string
+	volatile      bool
+}
+
+// To adds rooms: a socket in any of them is selected, once (BRO-005). Every socket id is a room. Without rooms everybody in
+// the namespace is selected.
+func (b BroadcastOperator) To(rooms ...string) BroadcastOperator {
+	b.rooms = slices.Concat(b.rooms, rooms)
+	return b
+}
+
+// In is To.
+func (b BroadcastOperator) In(rooms ...string) BroadcastOperator { return b.To(rooms...) }
+
+// Except adds rooms whose sockets are not selected, even if To names them too (BRO-007, BRO-008).
+func (b BroadcastOperator) Except(rooms ...string) BroadcastOperator {
+	b.except = slices.Concat(b.except, rooms)
+	return b
+}
+
+// Volatile lets the packet be dropped: for each client that cannot take it at once, and as a whole while the window of
+// operations is full or no rooms service is known.
+func (b BroadcastOperator) Volatile() BroadcastOperator {
+	b.volatile = true
+	return b
+}
+
+// Emit sends an event to the selected sockets. It returns once the operation is in the window; the error tells a reserved
+// name, what cannot be encoded, a packet too large, and a wait longer than Config.EmitTimeout. Later failures go to
+// OnError and Flush.
+func (b BroadcastOperator) Emit(event string, args ...any) error {
+	n := b.namespace
+	body := n.server.encoder.body()
+	defer n.server.encoder.release(body)
+	encoded := wire.AppendSelector(*body, wire.Selector{Rooms: b.rooms, Except: b.except})
+	encoded, err := n.server.encoder.event(encoded, event, args)
+	*body = encoded
+	if err != nil {
+		return err
+	}
+	r := wire.Record{Kind: wire.KindBroadcast, Namespace: n.nameBytes, Partition: n.partition, Body: encoded}
+	_, err = n.server.send(context.Background(), &r, b.volatile)
+	return err
+}
+
+// Count returns how many sockets are selected now, after everything this Server did to the namespace before. If ctx has no
+// deadline, Config.EmitTimeout bounds the wait.
+func (b BroadcastOperator) Count(ctx context.Context) (int, error) {
+	n := b.namespace
+	reply, err := n.server.query(ctx, n, &siomeshv1.RoomsRequest{
+		Query: &siomeshv1.RoomsRequest_Count{Count: &siomeshv1.CountQuery{Rooms: b.rooms, Except: b.except}},
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count sockets of namespace %.80q: %w", n.name, err)
+	}
+	return int(reply.GetCount()), nil
+}
+
+// query asks the owner of the namespace's partition.
+func (s *Server) query(ctx context.Context, n *Namespace, q *siomeshv1.RoomsRequest) (*siomeshv1.RoomsReply, error) {
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.cfg.EmitTimeout)
+		defer cancel()
+	}
+	if err := s.out.awaitOwner(ctx, n.partition); err != nil {
+		return nil, err
+	}
+	owner, op := s.out.parts[n.partition].sent()
+	q.Namespace, q.Instance, q.Operation = n.name, s.self.Instance.String(), op
+	data, err := proto.Marshal(q)
+	if err != nil {
+		return nil, fmt.Errorf("encode query: %w", err)
+	}
+	answer, err := s.bus.Request(ctx, s.subjects.RPC(owner), data)
+	if errors.Is(err, bus.ErrNoResponders) {
+		s.peers.Suspect(owner.Instance)
+		return nil, fmt.Errorf("%w: %w", ErrNoRooms, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	reply := new(siomeshv1.RoomsReply)
+	if err := proto.Unmarshal(answer, reply); err != nil {
+		return nil, fmt.Errorf("decode answer: %w", err)
+	}
+	if e := reply.GetError(); e != nil {
+		return nil, fmt.Errorf("rooms answers %s: %s", e.GetCode(), e.GetMessage())
+	}
+	return reply, nil
+}
+
+// awaitOwner waits until somebody owns the partition, at most for the timeout.
+func (o *outbox) awaitOwner(ctx context.Context, number uint8) error {
+	p := &o.parts[number]
+	if owner := p.ownerNow(); !owner.Instance.IsZero() {
+		return nil
+	}
+	w := newWaiter()
+	p.mu.Lock()
+	p.queue = append(p.queue, w)
+	p.mu.Unlock()
+	defer p.leave(w)
+	timer := time.NewTimer(o.timeout)
+	defer timer.Stop()
+	for {
+		if owner := p.ownerNow(); !owner.Instance.IsZero() {
+			return nil
+		}
+		select {
+		case <-w.wake:
+		case <-timer.C:
+			return ErrNoRooms
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrNoRooms, context.Cause(ctx))
+		case <-o.closed:
+			return ErrClosed
+		}
+	}
+}

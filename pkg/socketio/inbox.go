@@ -1,0 +1,287 @@
+package socketio
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
+	"github.com/siomesh/siomesh/internal/mesh/wire"
+)
+
+// The credit an edge has for one socket: packets that are not reported as handled. One packet larger than the bytes passes
+// while no other waits.
+const (
+	creditPackets = 64
+	creditBytes   = 256 << 10
+	creditSlack   = 64 * creditPackets // bytes; the edge need not count framing as we do
+)
+
+var errCredit = errors.New("more packets than the socket has credit for")
+
+// inbox is what waits for a socket's worker, a goroutine that lives while there is something to do. It is guarded by the
+// socket's mu.
+type inbox struct {
+	jobs  []job
+	bytes int
+	busy  bool        // the worker runs
+	end   *Disconnect // the last job, once it is known
+	cut   bool        // end comes before the jobs
+	over  bool        // end was taken
+}
+
+// job is the connection or one event.
+type job struct {
+	seq     uint64
+	connect bool
+	id      []byte // acknowledgement id
+	body    []byte // of an event
+}
+
+// manner is how a socket ends.
+type manner int
+
+const (
+	inOrder manner = iota // the client left: its events are handled first
+	atOnce                // the server ended it: its events are dropped
+	drained               // the server stops: events are dropped, the running handler may still use the socket
+)
+
+// push gives the worker a job. It runs on the reader goroutine.
+func (s *Socket) push(j job) error {
+	s.mu.Lock()
+	in := &s.inbox
+	if in.end != nil {
+		s.mu.Unlock()
+		return nil
+	}
+	n := len(in.jobs)
+	if n > creditPackets || n > 0 && in.bytes+len(j.body) > creditBytes+creditSlack {
+		s.mu.Unlock()
+		return fmt.Errorf("%w: %d packets, %d bytes", errCredit, n, in.bytes)
+	}
+	in.jobs = append(in.jobs, j)
+	in.bytes += len(j.body)
+	s.startAndUnlock()
+	return nil
+}
+
+// finish ends the socket: what it still owes the application happens on its worker. Only the first call has a say.
+func (s *Socket) finish(d Disconnect, how manner) {
+	s.mu.Lock()
+	in := &s.inbox
+	if how != drained {
+		s.abandon()
+	}
+	if in.end != nil {
+		s.mu.Unlock()
+		return
+	}
+	in.end, in.cut = &d, how != inOrder
+	s.startAndUnlock()
+}
+
+// abandon gives up the client: nothing can be sent, and it owes no acknowledgement any more. The caller holds mu.
+func (s *Socket) abandon() {
+	s.gone.Store(true)
+	for id, c := range s.requests {
+		delete(s.requests, id)
+		c <- reply{err: ErrDisconnected}
+	}
+	s.ns.server.sockets.remove(s)
+}
+
+// startAndUnlock starts the worker unless it runs, and unlocks mu.
+func (s *Socket) startAndUnlock() {
+	start := !s.inbox.busy
+	s.inbox.busy = true
+	s.mu.Unlock()
+	if start && !s.ns.server.workers.start(s.work) {
+		s.mu.Lock() // the Server is closed: nobody works any more
+		s.abandon()
+		s.mu.Unlock()
+	}
+}
+
+// work does what waits, until nothing does.
+func (s *Socket) work() {
+	normal := false
+	defer func() {
+		if !normal { // a handler ended the goroutine (runtime.Goexit); the socket goes on with another
+			s.mu.Lock()
+			s.inbox.busy = false
+			s.startAndUnlock()
+		}
+	}()
+	for {
+		j, end, ok := s.next()
+		switch {
+		case !ok:
+			normal = true
+			return
+		case end != nil:
+			s.ended(*end)
+			continue
+		case j.connect:
+			s.join()
+		default:
+			s.dispatch(j)
+		}
+		s.mark(j)
+	}
+}
+
+// next takes the next job, or the end.
+func (s *Socket) next() (j job, end *Disconnect, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := &s.inbox
+	switch {
+	case in.end != nil && !in.over && (in.cut || len(in.jobs) == 0):
+		in.over, in.jobs, in.bytes = true, nil, 0
+		return job{}, in.end, true
+	case len(in.jobs) == 0:
+		in.busy, in.jobs = false, nil
+		return job{}, nil, false
+	}
+	j = in.jobs[0]
+	in.jobs[0] = job{}
+	in.jobs = in.jobs[1:]
+	in.bytes -= len(j.body)
+	return j, nil, true
+}
+
+// join decides by the middlewares whether the client may join, and runs the connection handlers.
+func (s *Socket) join() {
+	server := s.ns.server
+	ctx := server.handlerContext()
+	for _, m := range s.ns.middlewares {
+		err := guard(func() error { return m(ctx, s) })
+		if s.gone.Load() { // the client left meanwhile: connection never fires (MID-006)
+			return
+		}
+		if err != nil {
+			s.refuse(err)
+			return
+		}
+	}
+	var c siomeshv1.Connect
+	if err := proto.Unmarshal(s.body, &c); err != nil {
+		server.reports.put(fmt.Errorf("decode connect record: %w", err))
+	}
+	body, err := proto.Marshal(&siomeshv1.Accept{SocketId: s.id, User: s.user, Rooms: c.GetRooms()})
+	if err == nil {
+		err = s.change(&wire.Record{Kind: wire.KindAccept, Body: body})
+	}
+	if err != nil {
+		if !errors.Is(err, ErrDisconnected) {
+			server.reports.put(fmt.Errorf("accept a socket in namespace %.80q: %w", s.ns.name, err))
+		}
+		s.drop()
+		return
+	}
+	s.mu.Lock()
+	s.enter(c.GetRooms())
+	s.accepted.Store(true)
+	s.mu.Unlock()
+	for _, f := range s.ns.connection {
+		s.report("connection", guard(func() error { f(s); return nil }))
+	}
+}
+
+// refuse answers the client with connect_error.
+func (s *Socket) refuse(cause error) {
+	refusal := &siomeshv1.Refuse{Message: cause.Error()}
+	var chosen *ConnectError
+	var panicked *PanicError
+	switch {
+	case errors.As(cause, &panicked):
+		refusal.Message = "internal server error"
+		s.report("connection", cause)
+	case errors.As(cause, &chosen):
+		refusal.Message = chosen.Message
+		if chosen.Data != nil {
+			data, err := appendJSON(nil, chosen.Data)
+			s.report("connection", err)
+			refusal.Data = data
+		}
+	}
+	body, err := proto.Marshal(refusal)
+	if err == nil {
+		err = s.change(&wire.Record{Kind: wire.KindRefuse, Body: body})
+	}
+	if err != nil && !errors.Is(err, ErrDisconnected) {
+		s.ns.server.reports.put(fmt.Errorf("refuse a socket in namespace %.80q: %w", s.ns.name, err))
+	}
+	s.drop()
+}
+
+// drop ends a socket that never was connected: there is no disconnect.
+func (s *Socket) drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inbox.end, s.inbox.over, s.inbox.jobs, s.left = &Disconnect{}, true, nil, true
+	s.abandon()
+}
+
+// dispatch runs the handlers of one event.
+func (s *Socket) dispatch(j job) {
+	if !s.accepted.Load() {
+		return
+	}
+	name, args, err := decodeEvent(j.body)
+	if err != nil {
+		s.report("", err)
+		return
+	}
+	var few [4]*listener
+	e := &Event{Name: name, Args: args, socket: s, id: j.id}
+	ctx := s.ns.server.handlerContext()
+	for i, l := range s.listening(few[:0], name) {
+		if i > 0 && s.isCut() { // no event after a disconnect (SOC-028)
+			return
+		}
+		s.report(name, guard(func() error { return l.f(ctx, e) }))
+	}
+}
+
+func (s *Socket) isCut() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inbox.cut
+}
+
+// ended runs the disconnect handlers.
+func (s *Socket) ended(d Disconnect) {
+	s.mu.Lock()
+	s.abandon()
+	if len(d.Rooms) == 0 {
+		d.Rooms = s.roomsNow()
+	}
+	disconnecting := s.disconnecting
+	s.mu.Unlock()
+	if s.accepted.Load() {
+		s.tell("disconnecting", disconnecting, d)
+	}
+	s.mu.Lock()
+	s.left, s.rooms = true, nil
+	disconnect := s.disconnect
+	s.mu.Unlock()
+	if s.accepted.Load() {
+		s.tell("disconnect", disconnect, d)
+	}
+}
+
+func (s *Socket) tell(event string, handlers []func(Disconnect), d Disconnect) {
+	for _, f := range handlers {
+		s.report(event, guard(func() error { f(d); return nil }))
+	}
+}
+
+// report brings a handler's error to OnError. That the client has left is no failure of a handler.
+func (s *Socket) report(event string, err error) {
+	if err != nil && !(s.gone.Load() && errors.Is(err, ErrDisconnected)) {
+		s.ns.server.reports.put(&HandlerError{Socket: s, Event: event, Err: err})
+	}
+}

@@ -1,0 +1,113 @@
+package socketio
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/siomesh/siomesh/internal/mesh"
+)
+
+// Middleware decides whether a client may join a namespace. An error refuses it: a *ConnectError with its message and data,
+// any other with its text as the message. The socket is not connected yet; it may join rooms and emit (MID-009, MID-011).
+type Middleware func(ctx context.Context, s *Socket) error
+
+// Namespace is one namespace, such as "/chat". Get it from Server.Of; it is the same for the same name. Safe for concurrent
+// use.
+type Namespace struct {
+	server    *Server
+	name      string
+	nameBytes []byte
+	partition uint8
+
+	// Guarded by server.mu until Run begins, fixed from then on.
+	middlewares []Middleware
+	connection  []func(*Socket)
+}
+
+func newNamespace(s *Server, name string) *Namespace {
+	return &Namespace{server: s, name: name, nameBytes: []byte(name), partition: mesh.Partition(name)}
+}
+
+// Name returns the name with its leading slash.
+func (n *Namespace) Name() string { return n.name }
+
+// Use adds a connection middleware. They run in order, on the socket's own goroutine; the first error ends the chain
+// (MID-001, MID-003). Those of one namespace do not run for another (MID-005). After Run it returns ErrRunning, which also
+// goes to OnError, and changes nothing.
+func (n *Namespace) Use(m Middleware) error {
+	return n.server.register(n, func() { n.middlewares = append(n.middlewares, m) })
+}
+
+// OnConnection adds a handler for sockets that joined. Events of the socket come after it has returned; it may wait for
+// the client's acknowledgements. After Run it returns ErrRunning, which also goes to OnError, and changes nothing.
+func (n *Namespace) OnConnection(f func(*Socket)) error {
+	return n.server.register(n, func() { n.connection = append(n.connection, f) })
+}
+
+// Emit sends an event to every socket of the namespace; see BroadcastOperator.Emit.
+func (n *Namespace) Emit(event string, args ...any) error { return n.all().Emit(event, args...) }
+
+// To selects the sockets in any of the rooms.
+func (n *Namespace) To(rooms ...string) BroadcastOperator { return n.all().To(rooms...) }
+
+// In is To.
+func (n *Namespace) In(rooms ...string) BroadcastOperator { return n.all().To(rooms...) }
+
+// Except selects the sockets in none of the rooms.
+func (n *Namespace) Except(rooms ...string) BroadcastOperator { return n.all().Except(rooms...) }
+
+// Volatile selects every socket, for packets that may be dropped.
+func (n *Namespace) Volatile() BroadcastOperator { return n.all().Volatile() }
+
+// Count returns the number of sockets in the namespace; see BroadcastOperator.Count.
+func (n *Namespace) Count(ctx context.Context) (int, error) { return n.all().Count(ctx) }
+
+func (n *Namespace) all() BroadcastOperator { return BroadcastOperator{namespace: n} }
+
+// Of returns the namespace of that name; a missing leading slash is added and "" is "/" (NSP-001). Run announces the
+// namespaces that have a handler or middleware, and "/" if none has; on others this Server only sends.
+func (s *Server) Of(name string) *Namespace {
+	if name == "" || name[0] != '/' {
+		name = "/" + name
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.namespaces[name]
+	if n == nil {
+		n = newNamespace(s, name)
+		s.namespaces[name] = n
+	}
+	return n
+}
+
+// register changes the handlers of a namespace, before Run only.
+func (s *Server) register(n *Namespace, change func()) error {
+	s.mu.Lock()
+	late := s.phase != connected
+	if !late {
+		change()
+	}
+	s.mu.Unlock()
+	if late {
+		err := fmt.Errorf("add a handler to namespace %.80q: %w", n.name, ErrRunning)
+		s.reports.put(err)
+		return err
+	}
+	return nil
+}
+
+// served returns the names to announce, sorted. The caller holds mu.
+func (s *Server) served() []string {
+	var names []string
+	for name, n := range s.namespaces {
+		if len(n.middlewares) > 0 || len(n.connection) > 0 {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return []string{"/"}
+	}
+	slices.Sort(names)
+	return names
+}

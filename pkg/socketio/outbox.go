@@ -1,0 +1,280 @@
+package socketio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/link"
+	"github.com/siomesh/siomesh/internal/mesh/wire"
+)
+
+// outbox sends operations to the rooms instances that own their partitions, numbers them, and bounds by partition what is
+// not confirmed yet. Safe for concurrent use. Lock order: a partition's mu is never held while another lock of the outbox
+// is taken.
+type outbox struct {
+	links   func(mesh.Address) *link.Link // Endpoint.Link
+	window  int                           // bytes per partition
+	timeout time.Duration                 // of a wait for room or an owner
+	report  func(error)                   // must not block
+	closed  chan struct{}                 // closed by close
+	waiting atomic.Int32                  // senders in all queues, so that a mark costs nothing while there are none
+
+	parts [mesh.Partitions]partition
+
+	mu     sync.Mutex
+	known  map[mesh.InstanceID]*link.Link // guarded by mu; the links that have our callbacks
+	failed error                          // guarded by mu; the first failure no Flush has returned yet
+}
+
+// errNoLink says inside the outbox that the link to the owner must be opened first.
+var errNoLink = errors.New("no link")
+
+func newOutbox(links func(mesh.Address) *link.Link, cfg Config, report func(error)) *outbox {
+	return &outbox{
+		links:   links,
+		window:  cfg.OperationWindow,
+		timeout: cfg.EmitTimeout,
+		report:  report,
+		closed:  make(chan struct{}),
+		known:   map[mesh.InstanceID]*link.Link{},
+	}
+}
+
+// send appends r, whose Partition is set, to the link of the partition's owner. It waits for an owner and for room in the
+// windows until ctx ends or the timeout has passed; those who wait are served in turn.
+func (o *outbox) send(ctx context.Context, r *wire.Record) error {
+	p := &o.parts[r.Partition]
+	p.mu.Lock()
+	l, err := p.first(o, r)
+	p.mu.Unlock()
+	switch {
+	case err == nil:
+		l.Flush()
+		return nil
+	case !retriable(err):
+		return err
+	}
+	w := newWaiter()
+	p.mu.Lock()
+	p.queue = append(p.queue, w)
+	p.mu.Unlock()
+	o.waiting.Add(1)
+	defer o.waiting.Add(-1)
+	l, err = o.wait(ctx, p, w, r)
+	p.leave(w)
+	if err != nil {
+		return err
+	}
+	l.Flush()
+	return nil
+}
+
+// append is send that never waits and does not flush: for what may be dropped, or tried again later.
+func (o *outbox) append(r *wire.Record) (*link.Link, error) {
+	p := &o.parts[r.Partition]
+	for range 2 {
+		p.mu.Lock()
+		l, err := p.first(o, r)
+		p.mu.Unlock()
+		if !errors.Is(err, errNoLink) {
+			return l, err
+		}
+		if err := o.open(p); err != nil {
+			return nil, err
+		}
+	}
+	return nil, ErrNoRooms
+}
+
+func retriable(err error) bool {
+	return errors.Is(err, ErrNoRooms) || errors.Is(err, ErrWindowFull) || errors.Is(err, errNoLink)
+}
+
+// wait tries whenever w is woken as the first of its queue.
+func (o *outbox) wait(ctx context.Context, p *partition, w *waiter, r *wire.Record) (*link.Link, error) {
+	timer := time.NewTimer(o.timeout)
+	defer timer.Stop()
+	reason := ErrNoRooms
+	for {
+		l, err := p.turn(o, w, r)
+		switch {
+		case errors.Is(err, errNoLink):
+			if err := o.open(p); err != nil {
+				return nil, err
+			}
+			continue
+		case err == nil || !retriable(err) && !errors.Is(err, errNotFirst):
+			return l, err
+		case !errors.Is(err, errNotFirst):
+			reason = err
+		default:
+			reason = ErrWindowFull
+		}
+		select {
+		case <-w.wake:
+		case <-timer.C:
+			return nil, reason
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", reason, context.Cause(ctx))
+		case <-o.closed:
+			return nil, ErrClosed
+		}
+	}
+}
+
+// open gives p the link to its owner, if it has an owner.
+func (o *outbox) open(p *partition) error {
+	owner := p.ownerNow()
+	if owner.Instance.IsZero() {
+		return nil
+	}
+	l := o.links(owner)
+	if l == nil || errors.Is(l.Broken(), link.ErrStopped) {
+		return ErrClosed
+	}
+	o.mu.Lock()
+	fresh := o.known[owner.Instance] != l
+	o.known[owner.Instance] = l
+	o.mu.Unlock()
+	if fresh {
+		l.OnMark(func(uint64) { o.wakeAll() })
+		l.OnBreak(func(err error) { o.broken(l, err) })
+	}
+	p.adopt(owner, l)
+	return nil
+}
+
+// broken fails what was not confirmed on a link that has ended. It runs on the reader goroutine.
+func (o *outbox) broken(l *link.Link, err error) {
+	o.mu.Lock()
+	if id := l.To().Instance; o.known[id] == l {
+		delete(o.known, id)
+	}
+	o.mu.Unlock()
+	for i := range o.parts {
+		o.lose(&o.parts[i], l, err)
+	}
+}
+
+// lose fails the unconfirmed operations of p, if its link is l; nil stands for any link.
+func (o *outbox) lose(p *partition, l *link.Link, cause error) {
+	p.mu.Lock()
+	n, flushes := 0, []*flush(nil)
+	if l == nil || p.link == l {
+		n, flushes = p.abandon()
+	}
+	p.wakeFirst()
+	p.mu.Unlock()
+	if n > 0 {
+		err := fmt.Errorf("%w: %d not confirmed: %w", ErrLost, n, cause)
+		o.fail(err, len(flushes) == 0)
+		for _, f := range flushes {
+			f.done <- err
+		}
+	}
+}
+
+// fail reports err, and keeps it for the next Flush if none is waiting for it.
+func (o *outbox) fail(err error, keep bool) {
+	if keep {
+		o.mu.Lock()
+		if o.failed == nil {
+			o.failed = err
+		}
+		o.mu.Unlock()
+	}
+	o.report(err)
+}
+
+// wakeAll wakes the first of every queue, because there may be room in a link. It runs on the reader goroutine.
+func (o *outbox) wakeAll() {
+	if o.waiting.Load() == 0 {
+		return
+	}
+	for i := range o.parts {
+		p := &o.parts[i]
+		p.mu.Lock()
+		p.wakeFirst()
+		p.mu.Unlock()
+	}
+}
+
+// own notes that a rooms instance owns a partition. An owner keeps it until it is dead or another one has a higher epoch.
+func (o *outbox) own(number uint32, owner mesh.Address, epoch uint32) {
+	if number >= mesh.Partitions {
+		return
+	}
+	p := &o.parts[number]
+	p.mu.Lock()
+	change := p.owner.Instance.IsZero() || p.owner.Instance != owner.Instance && epoch > p.epoch
+	p.mu.Unlock()
+	if change {
+		o.lose(p, nil, errors.New("another rooms service took over"))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if change {
+		p.owner, p.link = owner, nil
+	}
+	if p.owner.Instance == owner.Instance {
+		p.epoch = epoch
+	}
+	for _, w := range p.queue { // all: some wait for an owner only
+		w.token()
+	}
+}
+
+// disown notes that a rooms instance is dead.
+func (o *outbox) disown(id mesh.InstanceID) {
+	for i := range o.parts {
+		p := &o.parts[i]
+		p.mu.Lock()
+		was := p.owner.Instance == id
+		p.mu.Unlock()
+		if !was {
+			continue
+		}
+		o.lose(p, nil, errors.New("the rooms service is dead"))
+		p.mu.Lock()
+		p.owner, p.link, p.epoch = mesh.Address{}, nil, 0
+		p.mu.Unlock()
+	}
+}
+
+// flush waits until every operation sent before is confirmed, and returns the first failure since the last flush.
+func (o *outbox) flush(ctx context.Context) error {
+	var waits []*flush
+	for i := range o.parts {
+		if f := o.parts[i].flush(); f != nil {
+			waits = append(waits, f)
+		}
+	}
+	var first error
+	for _, f := range waits {
+		select {
+		case err := <-f.done:
+			if first == nil {
+				first = err
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("flush: %w", context.Cause(ctx))
+		case <-o.closed:
+			return ErrClosed
+		}
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if first == nil {
+		first = o.failed
+	}
+	o.failed = nil
+	return first
+}
+
+// close ends every wait with ErrClosed. It is called once.
+func (o *outbox) close() { close(o.closed) }

@@ -1,0 +1,231 @@
+package socketio
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/link"
+	"github.com/siomesh/siomesh/internal/mesh/wire"
+)
+
+// partition is the stream of operations to one partition of rooms. Operation numbers grow by one for each accepted
+// operation, also across owners, so that a repeat can be told from a new one.
+type partition struct {
+	mu    sync.Mutex
+	owner mesh.Address // guarded by mu, like all below; zero while nobody is known
+	epoch uint32
+	link  *link.Link // to the owner; nil until opened
+
+	last      uint64 // number of the newest operation
+	confirmed uint64 // operations up to here are done, or given up
+	begun     uint64 // operations up to here went to an earlier link
+	sizes     sizes  // of the operations above confirmed
+	bytes     int    // sum of sizes
+	queue     []*waiter
+	flushes   []*flush
+}
+
+// waiter is a sender in a partition's queue.
+type waiter struct{ wake chan struct{} } // one token
+
+func newWaiter() *waiter { return &waiter{wake: make(chan struct{}, 1)} }
+
+func (w *waiter) token() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// flush waits for the confirmation of an operation.
+type flush struct {
+	op   uint64
+	done chan error // one, buffered
+}
+
+// sizes is a queue of byte counts.
+type sizes struct {
+	list []int32
+	head int
+}
+
+func (q *sizes) len() int { return len(q.list) - q.head }
+
+func (q *sizes) push(size int) { q.list = append(q.list, int32(size)) }
+
+// pop removes the first n and returns their sum.
+func (q *sizes) pop(n int) (sum int) {
+	const kept = 1024 // capacity that an empty queue keeps
+	for _, size := range q.list[q.head : q.head+n] {
+		sum += int(size)
+	}
+	q.head += n
+	switch {
+	case q.len() == 0 && cap(q.list) > kept:
+		*q = sizes{}
+	case q.head > len(q.list)/2:
+		rest := copy(q.list, q.list[q.head:])
+		q.list, q.head = q.list[:rest], 0
+	}
+	return sum
+}
+
+// errNotFirst says that a waiter is not the first of its queue.
+var errNotFirst = errors.New("others wait before")
+
+// overhead is what an operation counts beyond its body: its header and what is kept for it.
+const overhead = 64
+
+// first tries unless others wait before. Control records pass them.
+func (p *partition) first(o *outbox, r *wire.Record) (*link.Link, error) {
+	select {
+	case <-o.closed:
+		return nil, ErrClosed
+	default:
+	}
+	if len(p.queue) > 0 && r.Flags&wire.FlagControl == 0 {
+		return nil, ErrWindowFull
+	}
+	return p.append(o, r)
+}
+
+// turn tries if w is the first of the queue.
+func (p *partition) turn(o *outbox, w *waiter, r *wire.Record) (*link.Link, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.queue[0] != w {
+		if p.owner.Instance.IsZero() {
+			return nil, ErrNoRooms
+		}
+		return nil, errNotFirst
+	}
+	return p.append(o, r)
+}
+
+// append gives r its number and appends it to the owner's link. The caller holds mu.
+func (p *partition) append(o *outbox, r *wire.Record) (*link.Link, error) {
+	size := len(r.Body) + overhead
+	switch {
+	case p.owner.Instance.IsZero():
+		return nil, ErrNoRooms
+	case p.link == nil:
+		return nil, errNoLink
+	case p.bytes > 0 && p.bytes+size > o.window && r.Flags&wire.FlagControl == 0:
+		return nil, ErrWindowFull
+	}
+	r.Op, r.PartitionEpoch = p.last+1, p.epoch
+	_, err := p.link.Append(r)
+	switch {
+	case err == nil:
+		p.last++
+		p.sizes.push(size)
+		p.bytes += size
+		return p.link, nil
+	case errors.Is(err, link.ErrFull):
+		return nil, ErrWindowFull
+	case errors.Is(err, link.ErrStopped):
+		return nil, ErrClosed
+	case errors.Is(err, link.ErrBroken) && p.sizes.len() > 0:
+		return nil, ErrNoRooms // broken comes, fails what is unconfirmed and wakes
+	case errors.Is(err, link.ErrBroken):
+		p.link, p.begun = nil, p.last
+		return nil, errNoLink
+	case errors.Is(err, link.ErrTooLarge):
+		return nil, fmt.Errorf("%w: %d bytes", ErrTooLarge, len(r.Body))
+	default:
+		return nil, err
+	}
+}
+
+// leave takes w out of the queue and lets the next one try.
+func (p *partition) leave(w *waiter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, other := range p.queue {
+		if other == w {
+			p.queue = append(p.queue[:i], p.queue[i+1:]...)
+			break
+		}
+	}
+	if len(p.queue) == 0 {
+		p.queue = nil
+	}
+	p.wakeFirst()
+}
+
+// wakeFirst lets the first of the queue try. The caller holds mu.
+func (p *partition) wakeFirst() {
+	if len(p.queue) > 0 {
+		p.queue[0].token()
+	}
+}
+
+func (p *partition) ownerNow() mesh.Address {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.owner
+}
+
+// adopt uses l from now on, if its receiver still is the owner.
+func (p *partition) adopt(owner mesh.Address, l *link.Link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.owner == owner && p.link == nil {
+		p.link, p.begun = l, p.last
+	}
+}
+
+// confirm notes that operations up to op are done.
+func (p *partition) confirm(from mesh.InstanceID, op uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if from != p.owner.Instance || op <= p.confirmed || op > p.last {
+		return
+	}
+	p.bytes -= p.sizes.pop(int(op - p.confirmed))
+	p.confirmed = op
+	kept := p.flushes[:0]
+	for _, f := range p.flushes {
+		if f.op > op {
+			kept = append(kept, f)
+			continue
+		}
+		f.done <- nil
+	}
+	clear(p.flushes[len(kept):])
+	p.flushes = kept
+	p.wakeFirst()
+}
+
+// abandon gives up what is unconfirmed and the link. It returns how many operations and which flushes have failed. The
+// caller holds mu.
+func (p *partition) abandon() (lost int, flushes []*flush) {
+	lost, flushes = p.sizes.len(), p.flushes
+	p.link, p.sizes, p.flushes, p.bytes = nil, sizes{}, nil, 0
+	p.confirmed, p.begun = p.last, p.last
+	return lost, flushes
+}
+
+// flush returns what waits for the newest operation, nil if nothing is unconfirmed.
+func (p *partition) flush() *flush {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sizes.len() == 0 {
+		return nil
+	}
+	f := &flush{op: p.last, done: make(chan error, 1)}
+	p.flushes = append(p.flushes, f)
+	return f
+}
+
+// sent returns the owner and the newest operation that went to it, 0 if none did.
+func (p *partition) sent() (owner mesh.Address, op uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last > p.begun {
+		op = p.last
+	}
+	return p.owner, op
+}

@@ -1,0 +1,200 @@
+package socketio
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
+	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/presence"
+	"github.com/siomesh/siomesh/internal/mesh/wire"
+)
+
+const (
+	transportClose = "transport close"
+	shuttingDown   = "server shutting down"
+)
+
+// receiver takes the records of edges and rooms, on the endpoint's reader goroutine: it queues, and blocks on nothing.
+//
+//	edge:   CONNECT, EVENT, REPLY, ACK_FAILED, DISCONNECT
+//	rooms:  CONFIRM, OP_FAILED, GONE, EDGE_ENDED
+type receiver struct{ server *Server }
+
+// EndFrame has nothing to do: nothing is sent from the reader goroutine.
+func (h receiver) EndFrame() {}
+
+// Opened is told that a new link of an instance begins. After a break an edge has closed the connections of the sockets it
+// had here.
+func (h receiver) Opened(from mesh.Address) {
+	if from.Kind == mesh.KindEdge {
+		h.server.edgeEnded(from.Instance)
+	}
+}
+
+// Record takes one record.
+func (h receiver) Record(from mesh.Address, r *wire.Record) error {
+	switch from.Kind {
+	case mesh.KindEdge:
+		if r.Socket.Edge != from.Instance {
+			return fmt.Errorf("record %d about a socket of another edge", r.Kind)
+		}
+		return h.fromEdge(r)
+	case mesh.KindRooms:
+		return h.fromRooms(from.Instance, r)
+	default:
+		return fmt.Errorf("record %d from %s", r.Kind, from.Kind)
+	}
+}
+
+func (h receiver) fromEdge(r *wire.Record) error {
+	if r.Kind == wire.KindConnect {
+		return h.connect(r)
+	}
+	s := h.server.sockets.get(r.Socket)
+	switch r.Kind {
+	case wire.KindEvent:
+		if _, err := wire.ParsePacket(r.Body, nil); err != nil {
+			return fmt.Errorf("event: %w", err)
+		}
+		if s == nil {
+			return nil // disconnected on this side: the edge will hear of it
+		}
+		return s.push(job{seq: r.Seq, id: bytes.Clone(r.ID), body: bytes.Clone(r.Body)})
+	case wire.KindReply:
+		if _, err := wire.ParsePacket(r.Body, nil); err != nil {
+			return fmt.Errorf("reply: %w", err)
+		}
+		if s != nil {
+			s.answer(r.Ack, reply{body: bytes.Clone(r.Body)})
+		}
+	case wire.KindAckFailed:
+		if s != nil {
+			s.answer(r.Ack, reply{err: fmt.Errorf("%w: %.80s", errAckFailed, r.Body)})
+		}
+	case wire.KindDisconnect:
+		var d siomeshv1.Disconnect
+		if err := proto.Unmarshal(r.Body, &d); err != nil {
+			return fmt.Errorf("disconnect: %w", err)
+		}
+		if s != nil {
+			s.finish(Disconnect{Reason: d.GetReason(), Description: d.GetDescription(), Rooms: d.GetRooms()}, inOrder)
+		}
+	default:
+		return unknown(r)
+	}
+	return nil
+}
+
+// connect makes a socket; its worker decides what becomes of it.
+func (h receiver) connect(r *wire.Record) error {
+	var c siomeshv1.Connect
+	body := bytes.Clone(r.Body)
+	if err := proto.Unmarshal(body, &c); err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	data, err := parseData(c.GetData())
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	ns, ok := h.server.assign(string(r.Namespace))
+	if !ok {
+		return nil // draining: the edge will close the connection, and the client comes back elsewhere
+	}
+	s := &Socket{
+		ns: ns, addr: r.Socket, epoch: r.Epoch, id: c.GetSocketId(), user: c.GetUser(), body: body, data: data,
+	}
+	h.server.sockets.add(s)
+	return s.push(job{seq: r.Seq, connect: true})
+}
+
+func (h receiver) fromRooms(from mesh.InstanceID, r *wire.Record) error {
+	switch r.Kind {
+	case wire.KindConfirm, wire.KindOpFailed:
+		if int(r.Partition) >= len(h.server.out.parts) {
+			return fmt.Errorf("partition %d", r.Partition)
+		}
+		if r.Kind == wire.KindConfirm {
+			h.server.out.parts[r.Partition].confirm(from, r.Op)
+			return nil
+		}
+		h.server.out.fail(fmt.Errorf("operation refused by rooms: %.80s", r.Body), true)
+	case wire.KindGone:
+		if s := h.server.sockets.get(r.Socket); s != nil {
+			h.server.keeper.says(s, time.Now().Add(goneGrace))
+		}
+	case wire.KindEdgeEnded:
+		id, err := mesh.ParseInstanceID(string(r.Body))
+		if err != nil {
+			return fmt.Errorf("edge ended: %w", err)
+		}
+		h.server.edgeEnded(id)
+	default:
+		return unknown(r)
+	}
+	return nil
+}
+
+var errUnknownKind = errors.New("unknown record")
+
+func unknown(r *wire.Record) error {
+	if r.Flags&wire.FlagSkippable != 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: kind %d", errUnknownKind, r.Kind)
+}
+
+// edgeEnded raises the disconnect of all sockets on an edge. The zero id does nothing.
+func (s *Server) edgeEnded(id mesh.InstanceID) {
+	if id.IsZero() {
+		return
+	}
+	for _, socket := range s.sockets.all(id) {
+		socket.finish(Disconnect{Reason: transportClose}, inOrder)
+	}
+}
+
+// peerChanged follows who is alive. It runs on the goroutine of presence.
+func (s *Server) peerChanged(change presence.Change, p presence.Peer) {
+	switch {
+	case change == presence.Died:
+		if p.Kind == mesh.KindRooms {
+			s.out.disown(p.Instance)
+			for _, other := range s.peers.Live(mesh.KindRooms) {
+				s.owned(other)
+			}
+		}
+		s.endpoint.Drop(p.Instance)
+		s.orphans()
+	case p.Kind == mesh.KindRooms:
+		s.owned(p)
+	}
+}
+
+func (s *Server) owned(p presence.Peer) {
+	for _, part := range p.Info.GetPartitions() {
+		s.out.own(part.GetNumber(), p.Address, uint32(part.GetEpoch()))
+	}
+}
+
+// orphans ends the sockets of dead edges while no rooms service is there to announce their end.
+func (s *Server) orphans() {
+	if len(s.peers.Live(mesh.KindRooms)) > 0 {
+		return
+	}
+	ended := map[mesh.InstanceID]bool{}
+	for _, socket := range s.sockets.all(mesh.InstanceID{}) {
+		edge := socket.addr.Edge
+		if _, known := ended[edge]; known {
+			continue
+		}
+		_, alive := s.peers.Peer(edge)
+		if ended[edge] = !alive; !alive {
+			s.edgeEnded(edge)
+		}
+	}
+}

@@ -1,0 +1,395 @@
+package socketio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
+	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/bus"
+	"github.com/siomesh/siomesh/internal/mesh/link"
+	"github.com/siomesh/siomesh/internal/mesh/presence"
+	"github.com/siomesh/siomesh/internal/mesh/wire"
+)
+
+// phase is where a Server is in its life.
+type phase int32
+
+const (
+	connected phase = iota // sends and queries
+	running                // and serves the sockets that edges assign to it
+	draining               // finishes what runs
+	closed
+)
+
+// Server is one instance of an application in the mesh: what Socket.IO calls io. Its methods without a namespace mean "/".
+// Safe for concurrent use.
+type Server struct {
+	cfg      Config
+	subjects mesh.Subjects
+	self     mesh.Address
+	bus      bus.Bus
+	hangUp   func() // closes the bus if it is ours
+	endpoint *link.Endpoint
+	peers    *presence.Peers
+	out      *outbox
+	keeper   *keeper
+	reports  *reports
+	encoder  *encoder
+	sockets  sockets
+	workers  workers
+	requests atomic.Uint64 // acknowledgements asked for so far
+
+	state   atomic.Int32   // phase, written under mu
+	mesh    sync.WaitGroup // the goroutines that read the mesh
+	leave   context.CancelFunc
+	tell    sync.WaitGroup // the goroutine of reports
+	hush    context.CancelFunc
+	deaf    chan error    // why reading the mesh has failed, at most two
+	closing chan struct{} // closed by Close
+	done    chan struct{} // closed when everything has ended
+
+	mu         sync.Mutex
+	phase      phase                 // guarded by mu
+	closes     bool                  // guarded by mu; closing is closed
+	namespaces map[string]*Namespace // guarded by mu
+	announced  map[string]*Namespace // guarded by mu; what Run serves
+	handlers   context.Context       //nolint:containedctx // of all handlers, as net/http keeps its base context; fixed by Run
+	giveUp     context.CancelFunc    // ends handlers
+}
+
+// Connect joins the mesh at a NATS URL, or a comma-separated list of them. The Server sends and queries at once; Run makes
+// it serve. Ctx bounds the dialing and is not kept. Close must be called in the end, unless Run was.
+func Connect(ctx context.Context, url string, cfg Config) (*Server, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	subjects, err := mesh.NewSubjects(cfg.Prefix)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	self := mesh.Address{Kind: mesh.KindApp, App: cfg.App, Instance: mesh.NewInstanceID()}
+	b, hangUp, err := dial(ctx, url, cfg, self)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the mesh: %w", err)
+	}
+	s := newServer(cfg, subjects, self, b, hangUp, presence.Config{}, link.Config{})
+	if cfg.Embedded {
+		return s, nil
+	}
+	if err := s.start(ctx); err != nil {
+		s.stop()
+		return nil, fmt.Errorf("join the mesh: %w", err)
+	}
+	return s, nil
+}
+
+func dial(ctx context.Context, url string, cfg Config, self mesh.Address) (b bus.Bus, hangUp func(), err error) {
+	if b, ok := bus.FromContext(ctx); ok {
+		return b, func() {}, nil
+	}
+	n, err := bus.Dial(ctx, url, bus.NATSOptions{
+		Name: "app-" + cfg.App + "-" + self.Instance.String(), CredsFile: cfg.CredsFile, Log: cfg.Log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return n, n.Close, nil
+}
+
+func newServer(
+	cfg Config, subjects mesh.Subjects, self mesh.Address, b bus.Bus, hangUp func(), alive presence.Config, links link.Config,
+) *Server {
+	s := &Server{
+		cfg: cfg, subjects: subjects, self: self, bus: b, hangUp: hangUp,
+		reports:    newReports(cfg.Log),
+		encoder:    &encoder{maxPacket: cfg.MaxPacket},
+		sockets:    sockets{byAddr: map[wire.SocketAddr]*Socket{}},
+		deaf:       make(chan error, 2),
+		closing:    make(chan struct{}),
+		done:       make(chan struct{}),
+		namespaces: map[string]*Namespace{},
+		leave:      func() {},
+		hush:       func() {},
+		giveUp:     func() {},
+	}
+	s.peers = presence.New(b, subjects, self, s.describe, cfg.Log, alive)
+	s.peers.Watch(s.peerChanged)
+	links.Healthy, links.NoResponders = s.peers.Fresh, s.peers.Suspect
+	s.endpoint = link.NewEndpoint(b, subjects, self, receiver{server: s}, cfg.Log, links)
+	s.out = newOutbox(s.endpoint.Link, cfg, s.reports.put)
+	s.keeper = newKeeper(s.out)
+	return s
+}
+
+// start begins to read the mesh, and waits until it does.
+func (s *Server) start(ctx context.Context) error {
+	reading, leave := context.WithCancel(context.WithoutCancel(ctx))
+	telling, hush := context.WithCancel(context.WithoutCancel(ctx))
+	s.leave, s.hush = leave, hush
+	s.tell.Go(func() { s.reports.run(telling) }) // stop waits
+	s.mesh.Go(func() { s.keeper.run(reading) })
+	s.mesh.Go(func() { s.read(reading, s.endpoint.Run) })
+	select {
+	case <-s.endpoint.Ready():
+	case err := <-s.deaf:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	s.mesh.Go(func() { s.read(reading, s.peers.Run) })
+	return nil
+}
+
+func (s *Server) read(ctx context.Context, run func(context.Context) error) {
+	err := run(ctx)
+	if err == nil && ctx.Err() == nil {
+		err = errors.New("reading the mesh has ended")
+	}
+	if err != nil {
+		s.deaf <- err
+	}
+}
+
+// Run announces the namespaces and serves their sockets until ctx ends or Close is called. Then it drains: it takes no new
+// sockets, lets running handlers finish for Config.DrainTimeout, raises the disconnect of its sockets with the reason
+// "server shutting down", waits until what it did is confirmed, and says goodbye. It returns nil then, ErrDrain if handlers
+// did not finish, or why the mesh was lost. The Server is closed afterwards. The handlers' context has the values of ctx.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	var err error
+	if s.cfg.Embedded {
+		if err = s.start(ctx); ctx.Err() != nil {
+			err = nil // told to end before it began
+		}
+	}
+	if err == nil {
+		s.peers.Announce()
+		select {
+		case <-ctx.Done():
+		case <-s.closing:
+		case err = <-s.deaf:
+		}
+	}
+	if failure := s.drain(context.WithoutCancel(ctx)); err == nil {
+		err = failure
+	}
+	s.stop()
+	if err != nil {
+		return fmt.Errorf("run app %q: %w", s.cfg.App, err)
+	}
+	return nil
+}
+
+// begin fixes what is served.
+func (s *Server) begin(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch s.phase {
+	case connected:
+	default:
+		if s.closes || s.phase == closed {
+			return ErrClosed
+		}
+		return ErrRunning
+	}
+	s.announced = map[string]*Namespace{}
+	for _, name := range s.served() {
+		if s.namespaces[name] == nil {
+			s.namespaces[name] = newNamespace(s, name)
+		}
+		s.announced[name] = s.namespaces[name]
+	}
+	s.handlers, s.giveUp = context.WithCancel(context.WithoutCancel(ctx))
+	s.enter(running)
+	return nil
+}
+
+// enter changes the phase. The caller holds mu.
+func (s *Server) enter(p phase) {
+	s.phase = p
+	s.state.Store(int32(p))
+}
+
+// drain ends the sockets and lets what runs finish.
+func (s *Server) drain(ctx context.Context) error {
+	s.mu.Lock()
+	s.enter(draining)
+	s.mu.Unlock()
+	s.peers.Announce()
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.DrainTimeout)
+	defer cancel()
+	for _, socket := range s.sockets.all(mesh.InstanceID{}) {
+		socket.finish(Disconnect{Reason: shuttingDown}, drained)
+	}
+	if n := s.workers.wait(ctx); n > 0 {
+		return fmt.Errorf("%w: those of %d sockets", ErrDrain, n)
+	}
+	if err := s.out.flush(ctx); err != nil {
+		return fmt.Errorf("drain: %w", err)
+	}
+	return nil
+}
+
+// stop ends everything. Handlers that still run are told by their context, and left behind.
+func (s *Server) stop() {
+	s.mu.Lock()
+	if s.phase == closed {
+		s.mu.Unlock()
+		return
+	}
+	s.enter(closed)
+	s.mu.Unlock()
+	s.giveUp()
+	s.workers.close()
+	s.out.close()
+	s.leave() // presence says goodbye
+	s.mesh.Wait()
+	for _, socket := range s.sockets.all(mesh.InstanceID{}) {
+		socket.finish(Disconnect{Reason: shuttingDown}, atOnce)
+	}
+	s.hangUp()
+	s.hush()
+	s.tell.Wait()
+	close(s.done)
+}
+
+// Close ends Run and waits until it has returned; without Run it waits until what was done is confirmed, at most for
+// Config.DrainTimeout. If ctx ends before, Close returns its cause, handlers are told by their context, and Run still ends.
+func (s *Server) Close(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.closes {
+		s.closes = true
+		close(s.closing)
+	}
+	idle := s.phase == connected
+	if idle {
+		s.enter(draining) // nobody else stops it now
+	}
+	s.mu.Unlock()
+	if idle {
+		err := s.drain(context.WithoutCancel(ctx))
+		s.stop()
+		return err
+	}
+	select {
+	case <-s.done:
+		return nil
+	case <-ctx.Done():
+		s.mu.Lock()
+		giveUp := s.giveUp
+		s.mu.Unlock()
+		giveUp()
+		return fmt.Errorf("close: %w", context.Cause(ctx))
+	}
+}
+
+// Flush waits until everything this Server did so far is confirmed: applied by the edges concerned. It returns ErrLost if
+// some of it never will be, reporting every failure since the last Flush once.
+func (s *Server) Flush(ctx context.Context) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	return s.out.flush(ctx)
+}
+
+// OnError adds a handler for what no method could return: errors and panics of handlers (*HandlerError), lost operations
+// (ErrLost), handlers added too late (ErrRunning). They are called one at a time, on a goroutine of their own, and must not
+// call Close or end. Without a handler errors are logged.
+func (s *Server) OnError(f func(error)) { s.reports.handle(f) }
+
+// Use adds a connection middleware to "/"; see Namespace.Use.
+func (s *Server) Use(m Middleware) error { return s.Of("/").Use(m) }
+
+// OnConnection adds a connection handler to "/"; see Namespace.OnConnection.
+func (s *Server) OnConnection(f func(*Socket)) error { return s.Of("/").OnConnection(f) }
+
+// Emit sends an event to every socket of "/", and of no other namespace (BRO-001).
+func (s *Server) Emit(event string, args ...any) error { return s.Of("/").Emit(event, args...) }
+
+// To selects the sockets of "/" in any of the rooms.
+func (s *Server) To(rooms ...string) BroadcastOperator { return s.Of("/").To(rooms...) }
+
+// In is To.
+func (s *Server) In(rooms ...string) BroadcastOperator { return s.Of("/").To(rooms...) }
+
+// Except selects the sockets of "/" in none of the rooms.
+func (s *Server) Except(rooms ...string) BroadcastOperator { return s.Of("/").Except(rooms...) }
+
+// Volatile selects the sockets of "/", for packets that may be dropped.
+func (s *Server) Volatile() BroadcastOperator { return s.Of("/").Volatile() }
+
+// Count returns the number of sockets in "/".
+func (s *Server) Count(ctx context.Context) (int, error) { return s.Of("/").Count(ctx) }
+
+// usable tells whether operations can be sent.
+func (s *Server) usable() error {
+	switch phase(s.state.Load()) {
+	case closed:
+		return ErrClosed
+	case connected:
+		if s.cfg.Embedded {
+			return ErrNotRunning
+		}
+	default:
+	}
+	return nil
+}
+
+// send sends an operation. A volatile one is dropped, which is no error, if it would have to wait.
+func (s *Server) send(ctx context.Context, r *wire.Record, volatile bool) (sent bool, err error) {
+	if err := s.usable(); err != nil {
+		return false, err
+	}
+	if !volatile {
+		err := s.out.send(ctx, r)
+		return err == nil, err
+	}
+	r.Flags |= wire.FlagVolatile
+	l, err := s.out.append(r)
+	switch {
+	case err == nil:
+		l.Flush()
+		return true, nil
+	case retriable(err):
+		return false, nil
+	default:
+		return false, err
+	}
+}
+
+// assign returns the namespace of a new socket, and false if none is taken now. One that is not served is made for the
+// occasion: its middleware refuses, as the reference does (NSP-005).
+func (s *Server) assign(name string) (*Namespace, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase != running {
+		return nil, false
+	}
+	if n := s.announced[name]; n != nil {
+		return n, true
+	}
+	n := newNamespace(s, name)
+	n.middlewares = []Middleware{func(context.Context, *Socket) error { return &ConnectError{Message: "Invalid namespace"} }}
+	return n, true
+}
+
+// handlerContext is what handlers get. It is fixed before the first of them can run.
+func (s *Server) handlerContext() context.Context { return s.handlers }
+
+// describe fills in the heartbeat.
+func (s *Server) describe(p *siomeshv1.Presence) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.Draining = s.phase != running
+	p.Load = uint64(s.sockets.len())
+	for name := range s.announced {
+		p.Namespaces = append(p.Namespaces, &siomeshv1.Namespace{Match: &siomeshv1.Namespace_Name{Name: name}})
+	}
+}

@@ -1,0 +1,245 @@
+package socketio
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
+	"github.com/siomesh/siomesh/internal/mesh/wire"
+)
+
+// Socket is one client in one namespace. Its handlers run one at a time; its methods are safe for concurrent use.
+type Socket struct {
+	ns    *Namespace
+	addr  wire.SocketAddr
+	epoch uint32
+	id    string
+	user  string
+	body  []byte // of the connect record, for what is seldom asked
+
+	accepted atomic.Bool
+	gone     atomic.Bool   // nothing can be done to the client any more; set under mu
+	handled  atomic.Uint64 // highest Seq whose handler has returned
+	reported atomic.Uint64 // highest handled mark on its way to the edge
+	dirty    atomic.Bool   // in the keeper's list
+	changes  sync.Mutex    // held while a change of rooms or data is sent, so that ours have the order of the ring's
+
+	owedCount int // packets handled since the last report; owned by the worker
+	owedBytes int // their bodies; owned by the worker
+
+	mu            sync.Mutex
+	inbox         inbox                      // guarded by mu
+	listeners     []*listener                // guarded by mu
+	disconnecting []func(Disconnect)         // guarded by mu
+	disconnect    []func(Disconnect)         // guarded by mu
+	rooms         map[string]struct{}        // guarded by mu; joined ones, its own is not here
+	left          bool                       // guarded by mu; in no room any more, not even its own
+	data          map[string]json.RawMessage // guarded by mu
+	requests      map[uint64]chan reply      // guarded by mu; acknowledgements the client owes
+}
+
+// Disconnect tells why and from where a socket was disconnected.
+type Disconnect struct {
+	Reason      string   // by the reference server's name, such as "transport close" (SOC-027)
+	Description string   // more about it, or empty
+	Rooms       []string // the rooms it was in, its own included
+}
+
+// ID returns the public id, the same that the client sees. It is also the name of the socket's own room.
+func (s *Socket) ID() string { return s.id }
+
+// User returns the user the auth service named, or "".
+func (s *Socket) User() string { return s.user }
+
+// Namespace returns the namespace.
+func (s *Socket) Namespace() *Namespace { return s.ns }
+
+// Connected reports whether the client is in the namespace: false in middlewares and after the disconnect (MID-007).
+func (s *Socket) Connected() bool { return s.accepted.Load() && !s.gone.Load() }
+
+// Data returns socket.data.
+func (s *Socket) Data() Data { return Data{socket: s} }
+
+// Handshake returns what the client sent when it connected. It is decoded anew by every call.
+func (s *Socket) Handshake() Handshake {
+	var c siomeshv1.Connect
+	// It was decoded before, when the socket was made, so it cannot fail.
+	if err := proto.Unmarshal(s.body, &c); err != nil {
+		return newHandshake(nil)
+	}
+	return newHandshake(c.GetHandshake())
+}
+
+// Rooms returns the rooms the socket is in as far as this instance changed them: its own first, then the others sorted. It
+// is empty after the disconnect (SOC-020, SOC-023).
+func (s *Socket) Rooms() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.roomsNow()
+}
+
+// roomsNow is Rooms for who holds mu.
+func (s *Socket) roomsNow() []string {
+	if s.left {
+		return nil
+	}
+	rooms := make([]string, 0, 1+len(s.rooms))
+	if s.accepted.Load() {
+		rooms = append(rooms, s.id)
+	}
+	for room := range s.rooms {
+		rooms = append(rooms, room)
+	}
+	slices.Sort(rooms[min(1, len(rooms)):])
+	return rooms
+}
+
+// Emit sends an event to the client. It returns once the operation is in the window; the error tells ErrDisconnected, a
+// reserved name, what cannot be encoded, a packet too large, and a wait longer than Config.EmitTimeout. Later failures go
+// to OnError and Flush. What one goroutine emits arrives in that order.
+func (s *Socket) Emit(event string, args ...any) error {
+	return Emitter{socket: s}.Emit(event, args...)
+}
+
+// EmitWithAck sends an event and waits for the acknowledgement; see Emitter.EmitWithAck.
+func (s *Socket) EmitWithAck(ctx context.Context, event string, args ...any) (Args, error) {
+	return Emitter{socket: s}.EmitWithAck(ctx, event, args...)
+}
+
+// Timeout returns an emitter whose EmitWithAck fails with ErrTimeout after d.
+func (s *Socket) Timeout(d time.Duration) Emitter { return Emitter{socket: s}.Timeout(d) }
+
+// Volatile returns an emitter whose packets may be dropped.
+func (s *Socket) Volatile() Emitter { return Emitter{socket: s}.Volatile() }
+
+// Broadcast selects everybody in the namespace but this socket (BRO-003).
+func (s *Socket) Broadcast() BroadcastOperator { return s.ns.all().Except(s.id) }
+
+// To selects the sockets in any of the rooms, but not this one (BRO-006).
+func (s *Socket) To(rooms ...string) BroadcastOperator { return s.Broadcast().To(rooms...) }
+
+// In is To.
+func (s *Socket) In(rooms ...string) BroadcastOperator { return s.To(rooms...) }
+
+// Except selects the sockets in none of the rooms, and not this one.
+func (s *Socket) Except(rooms ...string) BroadcastOperator { return s.Broadcast().Except(rooms...) }
+
+// Join puts the socket into rooms. What this Server does afterwards sees it there. After the disconnect it returns
+// ErrDisconnected and has no effect (SOC-022).
+func (s *Socket) Join(rooms ...string) error {
+	if len(rooms) == 0 {
+		return nil
+	}
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	if err := s.change(&wire.Record{Kind: wire.KindJoin, Body: wire.AppendStrings(nil, rooms)}); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.enter(rooms)
+	return nil
+}
+
+// enter adds rooms. The caller holds mu.
+func (s *Socket) enter(rooms []string) {
+	for _, room := range rooms {
+		if room == s.id || s.left {
+			continue
+		}
+		if s.rooms == nil {
+			s.rooms = make(map[string]struct{}, len(rooms))
+		}
+		s.rooms[room] = struct{}{}
+	}
+}
+
+// Leave takes the socket out of rooms; unknown ones are ignored (SOC-021), and its own is never left.
+func (s *Socket) Leave(rooms ...string) error {
+	if len(rooms) == 0 {
+		return nil
+	}
+	s.changes.Lock()
+	defer s.changes.Unlock()
+	if err := s.change(&wire.Record{Kind: wire.KindLeave, Body: wire.AppendStrings(nil, rooms)}); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, room := range rooms {
+		delete(s.rooms, room)
+	}
+	return nil
+}
+
+// Disconnect takes the client out of the namespace, behind everything done to it before; with closeConnection the client
+// leaves all namespaces and its connection is closed (SOC-024, SOC-025). The socket is disconnected at once on this side:
+// events that wait are dropped, and the disconnect handlers run after the running handler, with the reason "server
+// namespace disconnect". If the socket is not connected it does nothing and returns ErrDisconnected.
+func (s *Socket) Disconnect(closeConnection bool) error {
+	if !s.accepted.Load() {
+		return ErrDisconnected
+	}
+	r := wire.Record{Kind: wire.KindClose}
+	if closeConnection {
+		r.Flags |= wire.FlagClose
+	}
+	if err := s.change(&r); err != nil {
+		return err
+	}
+	s.finish(Disconnect{Reason: "server namespace disconnect"}, atOnce)
+	return nil
+}
+
+// OnDisconnecting adds a handler for the disconnect that runs while the socket is still in its rooms.
+func (s *Socket) OnDisconnecting(f func(Disconnect)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.disconnecting = append(s.disconnecting, f)
+}
+
+// OnDisconnect adds a handler for the disconnect, which runs once, after all events and the OnDisconnecting handlers.
+func (s *Socket) OnDisconnect(f func(Disconnect)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.disconnect = append(s.disconnect, f)
+}
+
+// change sends an operation on the socket that has no options.
+func (s *Socket) change(r *wire.Record) error {
+	_, err := s.operate(context.Background(), r, false)
+	return err
+}
+
+// operate sends an operation on the socket. It carries the handled mark.
+func (s *Socket) operate(ctx context.Context, r *wire.Record, volatile bool) (sent bool, err error) {
+	if s.gone.Load() {
+		return false, ErrDisconnected
+	}
+	s.address(r)
+	if sent, err = s.ns.server.send(ctx, r, volatile); sent {
+		raise(&s.reported, r.Handled)
+	}
+	return sent, err
+}
+
+// address makes r an operation on this socket.
+func (s *Socket) address(r *wire.Record) {
+	r.Socket, r.Epoch, r.Handled = s.addr, s.epoch, s.handled.Load()
+	r.Namespace, r.Partition = s.ns.nameBytes, s.ns.partition
+}
+
+// raise makes v at least n.
+func raise(v *atomic.Uint64, n uint64) {
+	for old := v.Load(); old < n; old = v.Load() {
+		if v.CompareAndSwap(old, n) {
+			return
+		}
+	}
+}
