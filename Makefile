@@ -24,7 +24,7 @@ RUN_FLAGS     ?=
 # Every directory with a package-lock.json is installed from it, again whenever it changes.
 npm_locks    := $(shell find . -name node_modules -prune -o -name package-lock.json -print | sed 's|^\./||')
 npm_packages := $(npm_locks:package-lock.json=node_modules/.package-lock.json)
-npm_ci        = npm ci --no-audit --no-fund --loglevel=error
+npm_ci        = npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
 
 .PHONY: help
 help: ## list the targets
@@ -33,13 +33,13 @@ help: ## list the targets
 .PHONY: run
 run: ## serve the chat demo on http://localhost:3000, all services in one process
 	@scripts/check-tools go node
-	@$(MAKE) --no-print-directory node_modules/.package-lock.json
+	@$(MAKE) --no-print-directory --silent node_modules/.package-lock.json
 	go run ./cmd/siomesh up $(RUN_FLAGS)
 
 .PHONY: test
 test: ## run every test with the race detector, Node clients and a browser included
 	@scripts/check-tools go node cc chromium
-	@$(MAKE) --no-print-directory npm
+	@$(MAKE) --no-print-directory --silent npm
 	CGO_ENABLED=1 go test -race -timeout $(TEST_TIMEOUT) $(GO_TEST_FLAGS) $(PACKAGES)
 
 .PHONY: check
@@ -62,7 +62,7 @@ generate: tools-proto ## generate Go from proto/
 .PHONY: e2e
 e2e: ## run the end-to-end tests verbosely and take the screenshot docs/chat.png
 	@scripts/check-tools go node cc chromium
-	@$(MAKE) --no-print-directory npm
+	@$(MAKE) --no-print-directory --silent npm
 	@mkdir -p docs
 	SIOMESH_SCREENSHOT=$(CURDIR)/docs/chat.png CGO_ENABLED=1 \
 		go test -race -count=1 -v -timeout $(TEST_TIMEOUT) $(GO_TEST_FLAGS) ./e2e/...
@@ -102,7 +102,7 @@ generate-check: tools-proto
 .PHONY: readme-check
 readme-check:
 	@scripts/check-tools go node
-	@$(MAKE) --no-print-directory node_modules/.package-lock.json
+	@$(MAKE) --no-print-directory --silent node_modules/.package-lock.json
 	scripts/readme-commands
 
 .PHONY: tools-lint tools-proto
@@ -118,8 +118,10 @@ tools-proto:
 npm: $(npm_packages)
 
 node_modules/.package-lock.json: package.json package-lock.json
-	$(npm_ci)
+	@echo npm ci
+	@$(npm_ci)
 	@touch $@
 %/node_modules/.package-lock.json: %/package.json %/package-lock.json
-	cd $* && $(npm_ci)
+	@echo 'npm ci ($*)'
+	@cd $* && $(npm_ci)
 	@touch $@
