@@ -15,7 +15,7 @@ async function watcher(t) {
 export async function serverDisconnectsTheSocket(t) {
   const gone = await watcher(t);
   const m = t.manager();
-  const [s, other] = [m.socket("/"), m.socket("/chat")];
+  const [s, other] = [m.socket("/"), m.socket("/news")];
   s.connect();
   other.connect();
   await Promise.all([t.connected(s), t.connected(other)]);
@@ -31,7 +31,7 @@ export async function serverDisconnectsTheSocket(t) {
 export async function serverClosesTheConnection(t) {
   const gone = await watcher(t);
   const m = t.manager();
-  const [s, other] = [m.socket("/"), m.socket("/chat")];
+  const [s, other] = [m.socket("/"), m.socket("/news")];
   s.connect();
   other.connect();
   await Promise.all([t.connected(s), t.connected(other)]);
@@ -63,7 +63,7 @@ export async function clientDisconnects(t) {
 export async function clientClosesTheConnection(t) {
   const gone = await watcher(t);
   const m = t.manager();
-  const [s, other] = [m.socket("/"), m.socket("/chat")];
+  const [s, other] = [m.socket("/"), m.socket("/news")];
   s.connect();
   other.connect();
   await Promise.all([t.connected(s), t.connected(other)]);

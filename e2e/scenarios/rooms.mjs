@@ -31,7 +31,7 @@ export async function roomAcrossEdges(t) {
 
 // BRO-001, BRO-003.
 export async function everybodyAndEverybodyElse(t) {
-  const [a, b, c] = await three(t, "/chat");
+  const [a, b, c] = await three(t, "/news");
   const seen = [a, b, c].map((s) => record(s, "all"));
   const mine = (list) => list.map(([p]) => p).filter((p) => p.tag === t.tag).map((p) => p.n);
   const last = Promise.all([a, b, c].map((s) => t.event(s, "all", (p) => p.tag === t.tag && p.n === 2)));
@@ -102,7 +102,7 @@ export async function joinAndLeave(t) {
 
 // A broadcast made in a handler reaches the caller before that handler's acknowledgement.
 export async function broadcastBeforeAcknowledgement(t) {
-  const clients = await three(t, "/chat");
+  const clients = await three(t, "/news");
   for (const s of clients) {
     const seen = [];
     s.on("all", (p) => p.by === s.id && seen.push(p.n));

@@ -1,0 +1,23 @@
+// Command app is the application under the end-to-end scenarios (../scenarios): namespaces and handlers that let a client
+// see everything the SDK does. It runs in both shapes, like every example.
+package main
+
+import (
+	"github.com/siomesh/siomesh/examples/serve"
+	"github.com/siomesh/siomesh/pkg/socketio"
+)
+
+type cli struct {
+	serve.Flags
+
+	Instance string `placeholder:"NAME" default:"only" help:"What this instance calls itself when a client asks."`
+}
+
+func main() {
+	var c cli
+	serve.Main(&c, &c.Flags, serve.Program{
+		Name:        "app",
+		Description: "The application under the end-to-end scenarios.",
+		Register:    func(io *socketio.Server) error { return register(io, c.Instance) },
+	})
+}

@@ -1,0 +1,48 @@
+// Command conformance is the server that the official protocol suites of Socket.IO run against: the Socket.IO v5 suite as
+// it is, the Engine.IO v4 suite with --engine. docs/conformance.md has the commands.
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/siomesh/siomesh/examples/serve"
+)
+
+type cli struct {
+	serve.Flags
+
+	Engine    bool `help:"Serve the Engine.IO echo that its own suite asks for; needs --listen."`
+	AllowEIO3 bool `name:"allow-eio3" help:"Reserved: accept clients of Engine.IO protocol 3."`
+}
+
+func main() {
+	var c cli
+	k := serve.Parse(&c, "conformance", "The server under the official protocol suites.")
+	k.FatalIfErrorf(c.run())
+}
+
+func (c *cli) run() error {
+	switch {
+	case c.AllowEIO3:
+		return errors.New("--allow-eio3: protocol 3 of Engine.IO is not implemented yet")
+	case !c.Engine:
+		return program().RunUntilSignal(&c.Flags)
+	case c.Listen == "":
+		return errors.New("--engine serves clients itself: it needs --listen")
+	case c.Check:
+		return nil
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return err
+	}
+	return serveEngine(ctx, ln, c.Logger(os.Stderr))
+}
