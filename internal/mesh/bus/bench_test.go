@@ -29,7 +29,11 @@ func roundTrips(b *testing.B, a, z bus.Bus, n int) {
 	defer cancel()
 	back := make(chan struct{}, n)
 	near, far := a.NewReceiver(bus.Data, 1024), z.NewReceiver(bus.Data, 1024)
-	must(b, far.Subscribe("echo.there", "", func(m bus.Msg) { must(b, z.Send("echo.back", "", m.Data)) }))
+	must(b, far.Subscribe("echo.there", "", func(m bus.Msg) {
+		if err := z.Send("echo.back", "", m.Data); err != nil {
+			b.Error(err)
+		}
+	}))
 	must(b, near.Subscribe("echo.back", "", func(bus.Msg) { back <- struct{}{} }))
 	for _, r := range []bus.Receiver{near, far} {
 		running.Go(func() { must(b, r.Run(ctx)) })
@@ -40,7 +44,9 @@ func roundTrips(b *testing.B, a, z bus.Bus, n int) {
 		if i >= n {
 			<-back
 		}
-		must(b, a.Send("echo.there", "", data))
+		if err := a.Send("echo.there", "", data); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

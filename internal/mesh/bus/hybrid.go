@@ -140,19 +140,20 @@ func (r *hybridReceiver) Subscribe(subject, queue string, handler func(Msg)) err
 // Run implements Receiver.
 func (r *hybridReceiver) Run(ctx context.Context) error {
 	defer r.far.end()
-	defer r.near.end()
+	defer r.near.begin(ctx)()
 	for {
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case r.near.bus.isClosed() || r.far.bus.isClosed():
+			return ErrClosed
+		}
 		select {
-		case d := <-r.near.queue:
-			d.to.handler(d.msg)
+		case <-r.near.wake: // also the end of ctx and of the memory
+			r.near.drain(ctx)
 		case m := <-r.far.queue:
 			r.far.deliver(m)
-		case <-ctx.Done():
-			return nil
-		case <-r.near.bus.closed:
-			return ErrClosed
 		case <-r.far.bus.closed:
-			return ErrClosed
 		}
 	}
 }

@@ -21,13 +21,18 @@ type Memory struct {
 	closing  sync.Once
 	closed   chan struct{}
 	requests requests
+	running  running
 }
 
 var _ Bus = (*Memory)(nil)
 
 // NewMemory returns a bus without subscribers.
 func NewMemory() *Memory {
-	return &Memory{closed: make(chan struct{}), requests: requests{waiting: map[string]chan []byte{}}}
+	return &Memory{
+		closed:   make(chan struct{}),
+		requests: requests{waiting: map[string]chan []byte{}},
+		running:  running{receivers: map[*memoryReceiver]struct{}{}},
+	}
 }
 
 // Publish implements Bus.
@@ -95,7 +100,10 @@ func (m *Memory) ForceReconnect() {}
 
 // Close ends the Run of all receivers and all requests with ErrClosed, which every later call returns too.
 func (m *Memory) Close() {
-	m.closing.Do(func() { close(m.closed) })
+	m.closing.Do(func() {
+		close(m.closed)
+		m.running.pokeAll()
+	})
 }
 
 func (m *Memory) check(data []byte) error {
