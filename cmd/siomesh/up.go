@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/siomesh/siomesh/examples/chat/demo"
+	"github.com/siomesh/siomesh/internal/telemetry"
+	"github.com/siomesh/siomesh/pkg/siomesh"
+	"github.com/siomesh/siomesh/services/auth"
+)
+
+// upCommand runs everything:
+//
+//	clients ──► :3000 ─┬─ /socket.io/ ─► mesh ◄── NATS 127.0.0.1:4222 ◄── services and apps outside
+//	                   └─ /           ─► chat page
+//	operators ──► 127.0.0.1:8300
+type upCommand struct {
+	Listen         string `default:":3000" placeholder:"ADDR" help:"Address for clients and the demo page."`
+	InternalListen string `default:"127.0.0.1:8300" placeholder:"ADDR" help:"Address of /livez, /readyz, /metrics and /debug/pprof."`
+	NATSListen     string `name:"nats-listen" default:"127.0.0.1:4222" placeholder:"ADDR" help:"Address of the embedded NATS server; none keeps it closed."`
+	DataDir        string `default:".data" placeholder:"DIR" help:"State of the embedded NATS server."`
+	Auth           string `enum:"builtin,external" default:"builtin" help:"builtin or external: whether the stock auth service runs here."`
+	Demo           bool   `default:"true" negatable:"" help:"Run the chat application and serve its page."`
+	App            string `default:"chat" help:"Name of the demo application."`
+	Prefix         string `default:"sio" help:"First token of all NATS subjects."`
+
+	engineFlags  `embed:""`
+	policyFlags  `embed:""`
+	processFlags `embed:""`
+}
+
+// Run implements the subcommand.
+func (c *upCommand) Run(out output) error { return c.do(c, out) }
+
+func (c *upCommand) plan() (string, error) {
+	if _, err := c.config(); err != nil {
+		return "", err
+	}
+	for flag, address := range map[string]string{"--listen": c.Listen, "--internal-listen": c.InternalListen} {
+		if err := checkAddress(flag, address); err != nil {
+			return "", err
+		}
+	}
+	if c.NATSListen != "none" {
+		if err := checkAddress("--nats-listen", c.NATSListen); err != nil {
+			return "", err
+		}
+	}
+	if c.Auth == "builtin" {
+		if _, err := auth.ParsePolicies(c.Policy, c.keys()); err != nil {
+			return "", fmt.Errorf("--policy: %w", err)
+		}
+	}
+	return fmt.Sprintf("up: clients on %s, NATS on %s, auth %s, internal port %s", c.Listen, c.NATSListen, c.Auth, c.InternalListen), nil
+}
+
+func (c *upCommand) config() (siomesh.Config, error) {
+	if _, err := c.engineFlags.config(); err != nil {
+		return siomesh.Config{}, err
+	}
+	return siomesh.Config{
+		App: c.App, Prefix: c.Prefix,
+		Path: c.Path, Transports: c.Transports, DisableUpgrades: !c.AllowUpgrades,
+		PingInterval: c.PingInterval, PingTimeout: c.PingTimeout, UpgradeTimeout: c.UpgradeTimeout,
+		ConnectTimeout: c.ConnectTimeout, AppWait: c.AppWait, MaxHTTPBufferSize: c.MaxHTTPBufferSize,
+		CORSOrigins: c.CORSOrigin, TrustedProxies: c.TrustedProxies, ClientDir: c.ClientDir,
+		AuthPolicies: c.Policy, AuthKeys: c.keys(), AuthExternal: c.Auth == "external",
+		NATSListen: c.NATSListen, DataDir: c.DataDir,
+	}, nil
+}
+
+func (c *upCommand) run(ctx context.Context, log *slog.Logger) error {
+	registry := telemetry.NewRegistry()
+	cfg, err := c.config()
+	if err != nil {
+		return err
+	}
+	cfg.Log, cfg.Metrics = log, registry
+	clients, internal, err := listenBoth(ctx, c.Listen, c.InternalListen)
+	if err != nil {
+		return err
+	}
+	m, err := siomesh.New(cfg)
+	if err != nil {
+		return err //nolint:wrapcheck // says where it comes from
+	}
+	mux := http.NewServeMux()
+	mux.Handle(c.Path+"/", m)
+	if c.Demo {
+		if err := demo.Register(m.IO()); err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+		mux.Handle("/", demo.Page())
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return m.Run(ctx) })
+	g.Go(func() error { return telemetry.Serve(ctx, clients, mux, log) })
+	g.Go(func() error { return telemetry.Serve(ctx, internal, telemetry.Handler(registry, m.Healthy), log) })
+	g.Go(func() error {
+		select {
+		case <-m.Ready():
+			log.Info("ready", slog.String("clients", clients.Addr().String()), slog.String("nats", m.NATSURL()))
+		case <-ctx.Done():
+		}
+		return nil
+	})
+	return g.Wait() //nolint:wrapcheck // each says where it comes from
+}
+
+// listenBoth opens the public and the internal address.
+func listenBoth(ctx context.Context, public, internal string) (clients, operators net.Listener, err error) {
+	var lc net.ListenConfig
+	if clients, err = lc.Listen(ctx, "tcp", public); err != nil {
+		return nil, nil, fmt.Errorf("--listen: %w", err)
+	}
+	if operators, err = lc.Listen(ctx, "tcp", internal); err != nil {
+		clients.Close() //nolint:errcheck // nothing was accepted
+		return nil, nil, fmt.Errorf("--internal-listen: %w", err)
+	}
+	return clients, operators, nil
+}

@@ -1,0 +1,87 @@
+package siomesh
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/siomesh/siomesh/services/auth"
+	"github.com/siomesh/siomesh/services/edge"
+)
+
+// Config is the configuration of a Mesh. The zero value works: everybody may connect, nothing outside the process takes part.
+type Config struct {
+	// App names the application of this process, 1 to 32 of a-z, 0-9 and -; default "app".
+	App string
+
+	// Path of the endpoint; default /socket.io.
+	Path string
+	// Transports offered, of "polling" and "websocket"; default both.
+	Transports []string
+	// DisableUpgrades offers no upgrade from polling.
+	DisableUpgrades bool
+	// PingInterval, PingTimeout, UpgradeTimeout and ConnectTimeout are the reference server's options of these names; default
+	// 25 s, 20 s, 10 s and 45 s.
+	PingInterval, PingTimeout, UpgradeTimeout, ConnectTimeout time.Duration
+	// AppWait is how long a client's CONNECT is held while a service it needs is missing; default 5 s.
+	AppWait time.Duration
+	// MaxHTTPBufferSize is the largest message of a client in bytes; default 1 000 000.
+	MaxHTTPBufferSize int64
+	// CORSOrigins may use the endpoint from a browser; "*" is all, none is no CORS headers.
+	CORSOrigins []string
+	// TrustedProxies are the addresses or CIDR prefixes of proxies whose X-Forwarded-For and -Proto are believed.
+	TrustedProxies []string
+	// ClientDir is the dist folder of the npm package socket.io-client, served beside the endpoint; "" serves nothing.
+	ClientDir string
+
+	// AuthPolicies say per namespace who may connect, such as "/admin=jwt"; default "*=allow". See the auth service for the
+	// policies.
+	AuthPolicies []string
+	// AuthKeys are what the policies tokens and jwt compare with.
+	AuthKeys auth.Keys
+	// AuthExternal leaves the verdicts to an auth service outside this process, which needs NATSListen.
+	AuthExternal bool
+
+	// NATSListen is host:port of the embedded NATS server, by which services outside the process take part, such as
+	// "127.0.0.1:4222"; port 0 picks one. Empty or "none" starts no server: the mesh is this process.
+	NATSListen string
+	// DataDir keeps the data of the embedded server's JetStream; "" is a directory that is removed at the end.
+	DataDir string
+	// Prefix is the first token of all NATS subjects; default "sio".
+	Prefix string
+
+	// Log gets what the mesh has to say; nil is slog.Default().
+	Log *slog.Logger
+	// Metrics gets the mesh's metrics; nil shows none.
+	Metrics prometheus.Registerer
+}
+
+func (c Config) withDefaults() Config {
+	if c.App == "" {
+		c.App = "app"
+	}
+	if len(c.AuthPolicies) == 0 {
+		c.AuthPolicies = []string{"*=allow"}
+	}
+	if c.NATSListen == "none" {
+		c.NATSListen = ""
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return c
+}
+
+func (c Config) edge() (edge.Config, error) {
+	proxies, err := edge.ParseProxies(c.TrustedProxies)
+	if err != nil {
+		return edge.Config{}, err //nolint:wrapcheck // says it all
+	}
+	return edge.Config{
+		Path: c.Path, Transports: c.Transports, DisableUpgrades: c.DisableUpgrades,
+		PingInterval: c.PingInterval, PingTimeout: c.PingTimeout,
+		UpgradeTimeout: c.UpgradeTimeout, ConnectTimeout: c.ConnectTimeout, AppWait: c.AppWait,
+		MaxHTTPBufferSize: c.MaxHTTPBufferSize, CORSOrigins: c.CORSOrigins, TrustedProxies: proxies, ClientDir: c.ClientDir,
+	}, nil
+}
