@@ -86,8 +86,10 @@ func TestDecodeConnectReply(t *testing.T) {
 		name, wire string
 		want       *authn.ConnectReply // nil: unreadable
 	}{
-		{"all of a permission", `{"allow":true,"user":"u1","data":{"a":1},"rooms":["r"],"expires_at":"2030-01-02T03:04:05Z","limits":{"x":2}}`,
-			&authn.ConnectReply{Allow: true, User: "u1", Data: json.RawMessage(`{"a":1}`), Rooms: []string{"r"}, ExpiresAt: expires, Limits: json.RawMessage(`{"x":2}`)}},
+		{
+			"all of a permission", `{"allow":true,"user":"u1","data":{"a":1},"rooms":["r"],"expires_at":"2030-01-02T03:04:05Z","limits":{"x":2}}`,
+			&authn.ConnectReply{Allow: true, User: "u1", Data: json.RawMessage(`{"a":1}`), Rooms: []string{"r"}, ExpiresAt: expires, Limits: json.RawMessage(`{"x":2}`)},
+		},
 		{"least permission", ` {"allow":true} `, &authn.ConnectReply{Allow: true}},
 		{"nulls", `{"allow":true,"user":null,"data":null,"rooms":null,"expires_at":null,"limits":null}`, &authn.ConnectReply{Allow: true}},
 		{"unknown field", `{"allow":true,"role":"admin"}`, &authn.ConnectReply{Allow: true}},
