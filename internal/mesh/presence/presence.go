@@ -1,6 +1,6 @@
 // Package presence tells who is in the mesh: every instance publishes a heartbeat, hears everybody else's, and judges from
 // them who is up, suspect or dead. It never gives a verdict that its own broken connection could explain. The judgement is
-// plain code without IO or clock in verdict.go; run.go drives it. It knows nothing of links, sockets or rooms: whoever
+// plain code without IO or clock in verdict.go; run.go drives it, publish.go and probe.go are what it does. It knows nothing of links, sockets or rooms: whoever
 // needs to react watches.
 package presence
 

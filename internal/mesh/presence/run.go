@@ -2,7 +2,6 @@ package presence
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -87,13 +86,6 @@ type driver struct {
 	lastProbe   time.Time
 	cancelProbe context.CancelFunc // nil when none is in flight
 	probed      chan probe
-}
-
-// probe is one that ended.
-type probe struct {
-	sent       time.Duration // on the roster's clock
-	connection int           // p.reconnects when it was sent
-	err        error
 }
 
 func (d *driver) run(ctx context.Context) error {
@@ -190,132 +182,5 @@ func (d *driver) tell(news []happening) {
 		for _, f := range d.p.watchers {
 			f(n.change, n.peer)
 		}
-	}
-}
-
-// spacing is the least time between two heartbeats, two questions or two probes of one instance, so that many who ask at
-// once do not multiply the answers.
-func (d *driver) spacing() time.Duration { return d.p.cfg.Interval / 25 }
-
-// beat publishes a heartbeat if one is due and returns the time until the next.
-func (d *driver) beat(now time.Time) time.Duration {
-	every := d.p.cfg.Interval
-	if d.wantBeat {
-		every = d.spacing()
-	}
-	if wait := every - now.Sub(d.lastBeat); wait > 0 {
-		return wait
-	}
-	d.wantBeat, d.lastBeat = false, now
-	d.publish(false)
-	return d.p.cfg.Interval
-}
-
-func (d *driver) publish(goodbye bool) {
-	d.sequence++
-	subject, data, err := d.p.encode(d.sequence, goodbye)
-	if err == nil {
-		err = d.p.bus.Publish(subject, data)
-	}
-	d.published("heartbeat", err)
-}
-
-// published logs the first of a row of failures. A lost connection is none: everything is said again after it.
-func (d *driver) published(what string, err error) {
-	if errors.Is(err, bus.ErrDisconnected) {
-		return
-	}
-	if err != nil && !d.failing {
-		d.p.log.Warn("presence cannot be published", slog.String("what", what), slog.Any("err", err))
-	}
-	d.failing = err != nil
-}
-
-// who asks everybody for a heartbeat if that is wanted and nobody did just now, and returns the time until it should.
-func (d *driver) who(now time.Time) time.Duration {
-	if !d.wantWho {
-		return never
-	}
-	if wait := d.spacing() - now.Sub(d.lastWho); wait > 0 {
-		return wait
-	}
-	d.wantWho, d.lastWho = false, now
-	err := d.p.bus.Publish(d.p.subjects.Who(), nil)
-	d.published("who", err)
-	if err == nil && !d.settled {
-		d.p.mu.Lock()
-		d.p.roster.askedWho(now)
-		d.p.mu.Unlock()
-		d.lastProbe = time.Time{} // the answer that counts is to a probe sent after the question
-	}
-	return never
-}
-
-// probe starts a probe if one is due and none is in flight; it returns the time until the next.
-func (d *driver) probe(ctx context.Context, now time.Time, wanted bool) time.Duration {
-	if d.cancelProbe != nil {
-		return never // its end is an event
-	}
-	every := d.p.cfg.Interval
-	if wanted {
-		every = d.spacing()
-	}
-	if wait := every - now.Sub(d.lastProbe); wait > 0 {
-		return wait
-	}
-	d.lastProbe = now
-	d.p.mu.Lock()
-	r, patience := probe{sent: d.p.roster.clock.at(now), connection: d.seen}, d.p.roster.patience(now)
-	d.p.mu.Unlock()
-	ctx, d.cancelProbe = context.WithTimeout(ctx, patience)
-	d.g.Go(func() error { // Run waits for the group; at most one of these lives, and probed has room for it
-		if r.err = d.p.bus.Probe(ctx); errors.Is(r.err, context.DeadlineExceeded) {
-			d.p.reconnectIfDeaf(r)
-		}
-		d.probed <- r
-		return nil
-	})
-	return never
-}
-
-// reconnectIfDeaf makes the connection anew if a probe was given up on it. The bus may take seconds for that, so it is not
-// done on Run's goroutine.
-func (p *Peers) reconnectIfDeaf(r probe) {
-	p.mu.Lock()
-	deaf := r.connection == p.reconnects && p.roster.deaf(time.Now())
-	p.mu.Unlock()
-	if !deaf {
-		return
-	}
-	p.log.Warn("own probe not heard, reconnecting", slog.Duration("timeout", p.cfg.ProbeTimeout))
-	p.cfg.Metrics.countReconnect()
-	p.bus.ForceReconnect()
-}
-
-// probeEnded notes the answer, unless the connection is another by now.
-func (d *driver) probeEnded(r probe) {
-	d.cancelProbe()
-	d.cancelProbe = nil
-	if r.err != nil {
-		d.p.log.Debug("own probe not heard", slog.Any("err", r.err))
-		return
-	}
-	d.p.mu.Lock()
-	defer d.p.mu.Unlock()
-	if r.connection == d.p.reconnects {
-		d.p.roster.probed(time.Now(), r.sent)
-	}
-}
-
-// goodbye tells everybody that this instance is gone, and waits a little until the broker has it.
-func (d *driver) goodbye(ctx context.Context) {
-	d.publish(true)
-	if !d.p.bus.Connected() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.p.cfg.Interval)
-	defer cancel()
-	if err := d.p.bus.Probe(ctx); err != nil {
-		d.p.log.Debug("goodbye may be lost", slog.Any("err", err))
 	}
 }
