@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
 
 	"golang.org/x/sync/errgroup"
 
@@ -62,7 +61,7 @@ func (c *edgeCommand) run(ctx context.Context, log *slog.Logger) error {
 	g.Go(func() error {
 		b, names, err := c.connect(ctx, "edge", log)
 		if err != nil {
-			clients.Close() //nolint:errcheck // nothing was accepted
+			clients.Close()
 			return err
 		}
 		defer b.Close()
@@ -71,11 +70,9 @@ func (c *edgeCommand) run(ctx context.Context, log *slog.Logger) error {
 			return err //nolint:wrapcheck // says what
 		}
 		ready.set(service.Healthy)
-		mux := http.NewServeMux()
-		mux.Handle(c.Path+"/", service)
 		g, ctx := errgroup.WithContext(ctx)
 		g.Go(func() error { return service.Run(ctx) })
-		g.Go(func() error { return telemetry.Serve(ctx, clients, mux, log) })
+		g.Go(func() error { return telemetry.Serve(ctx, clients, service, log) })
 		return g.Wait()
 	})
 	return g.Wait() //nolint:wrapcheck // each says where it comes from

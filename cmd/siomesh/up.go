@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -86,21 +87,20 @@ func (c *upCommand) run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	m, err := siomesh.New(cfg)
+	m, err := siomesh.New(cfg) //nolint:contextcheck // the mesh outlives what makes it
 	if err != nil {
 		return err //nolint:wrapcheck // says where it comes from
 	}
-	mux := http.NewServeMux()
-	mux.Handle(c.Path+"/", m)
+	public := http.Handler(m)
 	if c.Demo {
-		if err := demo.Register(m.IO()); err != nil {
+		if err := demo.Register(m.IO()); err != nil { //nolint:contextcheck // handlers have contexts of their own
 			return fmt.Errorf("demo: %w", err)
 		}
-		mux.Handle("/", demo.Page())
+		public = beside(c.Path+"/", m, demo.Page())
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.Run(ctx) })
-	g.Go(func() error { return telemetry.Serve(ctx, clients, mux, log) })
+	g.Go(func() error { return telemetry.Serve(ctx, clients, public, log) })
 	g.Go(func() error { return telemetry.Serve(ctx, internal, telemetry.Handler(registry, m.Healthy), log) })
 	g.Go(func() error {
 		select {
@@ -113,6 +113,17 @@ func (c *upCommand) run(ctx context.Context, log *slog.Logger) error {
 	return g.Wait() //nolint:wrapcheck // each says where it comes from
 }
 
+// beside sends requests under the path to mesh and all others to page.
+func beside(path string, mesh, page http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, path) {
+			mesh.ServeHTTP(w, r)
+		} else {
+			page.ServeHTTP(w, r)
+		}
+	})
+}
+
 // listenBoth opens the public and the internal address.
 func listenBoth(ctx context.Context, public, internal string) (clients, operators net.Listener, err error) {
 	var lc net.ListenConfig
@@ -120,7 +131,7 @@ func listenBoth(ctx context.Context, public, internal string) (clients, operator
 		return nil, nil, fmt.Errorf("--listen: %w", err)
 	}
 	if operators, err = lc.Listen(ctx, "tcp", internal); err != nil {
-		clients.Close() //nolint:errcheck // nothing was accepted
+		clients.Close()
 		return nil, nil, fmt.Errorf("--internal-listen: %w", err)
 	}
 	return clients, operators, nil

@@ -46,7 +46,7 @@ func Handler(r *prometheus.Registry, ready func() bool) http.Handler {
 func answer(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
-	fmt.Fprintln(w, text) //nolint:errcheck // the asker has gone
+	fmt.Fprintln(w, text)
 }
 
 // stopWait bounds how long Serve waits for requests under way.
@@ -61,22 +61,24 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logge
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(ln) }() // received below in both branches
-	select {
-	case err := <-failed:
+	stopped := make(chan error, 1)
+	unhook := context.AfterFunc(ctx, func() { stopped <- shutDown(ctx, server) }) // received below if it was started
+	err := server.Serve(ln)
+	if unhook() {
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
-	case <-ctx.Done():
 	}
+	if err := <-stopped; err != nil {
+		return fmt.Errorf("stop serving %s: %w", ln.Addr(), err)
+	}
+	return nil
+}
+
+func shutDown(ctx context.Context, server *http.Server) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWait)
 	defer cancel()
 	err := server.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = server.Close()
 	}
-	<-failed
-	if err != nil {
-		return fmt.Errorf("stop serving %s: %w", ln.Addr(), err)
-	}
-	return nil
+	return err
 }
