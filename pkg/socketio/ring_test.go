@@ -1,0 +1,488 @@
+package socketio
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
+	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/bus"
+	"github.com/siomesh/siomesh/internal/mesh/link"
+	"github.com/siomesh/siomesh/internal/mesh/presence"
+	"github.com/siomesh/siomesh/internal/mesh/wire"
+)
+
+// fast is presence for tests: it gives its verdicts soon.
+func fast() presence.Config {
+	return presence.Config{
+		Interval: 20 * time.Millisecond, SuspectFor: 200 * time.Millisecond, DeadAfter: 3 * time.Second,
+		ProbeTimeout: 3 * time.Second, Settle: 10 * time.Millisecond,
+	}
+}
+
+// ring stands in for an edge and a rooms service, on real links over a bus in memory: what rooms takes the edge has applied,
+// and what it would write to a client goes to the client's channel.
+type ring struct {
+	tb   testing.TB
+	b    *bus.Memory
+	edge *link.Endpoint
+
+	mu      sync.Mutex
+	rooms   *roomsDouble // guarded by mu; nil while there is none
+	clients map[wire.SocketAddr]*client
+	slots   uint32
+	hold    bool // confirm nothing
+}
+
+func newRing(tb testing.TB) *ring {
+	tb.Helper()
+	r := &ring{tb: tb, b: bus.NewMemory(), clients: map[wire.SocketAddr]*client{}}
+	self := mesh.Address{Kind: mesh.KindEdge, Instance: mesh.NewInstanceID()}
+	r.edge = link.NewEndpoint(r.b, mesh.Subjects{}, self, silent{}, slog.New(slog.DiscardHandler), link.Config{})
+	peers := presence.New(r.b, mesh.Subjects{}, self, nil, slog.New(slog.DiscardHandler), fast())
+	background(tb, r.edge.Run)
+	background(tb, peers.Run)
+	<-r.edge.Ready()
+	return r
+}
+
+// background runs f until the test ends or the returned function is called, which waits for it.
+func background(tb testing.TB, f func(context.Context) error) (stop func()) {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // it must outlive what Cleanup ends before
+	done := make(chan struct{})
+	go func() { // stop waits
+		defer close(done)
+		if err := f(ctx); err != nil {
+			tb.Errorf("background: %v", err)
+		}
+	}()
+	stop = func() { cancel(); <-done }
+	tb.Cleanup(stop)
+	return stop
+}
+
+// silent is the edge's side towards apps: they send it nothing.
+type silent struct{}
+
+func (silent) Record(from mesh.Address, r *wire.Record) error {
+	return fmt.Errorf("the app sends the edge kind %d", r.Kind)
+}
+func (silent) EndFrame()           {}
+func (silent) Opened(mesh.Address) {}
+
+// roomsDouble takes operations.
+type roomsDouble struct {
+	ring  *ring
+	ep    *link.Endpoint
+	stop  func()
+	last  map[uint8]uint64 // owned by the reader goroutine
+	last0 map[mesh.Address]map[uint8]uint64
+	told  batch
+}
+
+type batch struct {
+	mu    sync.Mutex
+	owed  map[mesh.Address]map[uint8]uint64 // guarded by mu; confirmations not sent
+	taken int                               // guarded by mu; operations
+}
+
+// startRooms starts a rooms instance that owns everything.
+func (r *ring) startRooms() {
+	r.tb.Helper()
+	self := mesh.Address{Kind: mesh.KindRooms, Instance: mesh.NewInstanceID()}
+	d := &roomsDouble{ring: r, last: map[uint8]uint64{}, told: batch{owed: map[mesh.Address]map[uint8]uint64{}}}
+	d.ep = link.NewEndpoint(r.b, mesh.Subjects{}, self, d, slog.New(slog.DiscardHandler), link.Config{})
+	peers := presence.New(r.b, mesh.Subjects{}, self, func(p *siomeshv1.Presence) {
+		for n := range uint32(mesh.Partitions) {
+			p.Partitions = append(p.Partitions, &siomeshv1.Partition{Number: n, Epoch: 1})
+		}
+	}, slog.New(slog.DiscardHandler), fast())
+	queries := r.b.NewReceiver(bus.Control, 16)
+	if err := queries.Subscribe(mesh.Subjects{}.RPC(self), "", d.query); err != nil {
+		r.tb.Fatal(err)
+	}
+	stops := []func(){background(r.tb, d.ep.Run), background(r.tb, queries.Run)}
+	<-d.ep.Ready()
+	stops = append(stops, background(r.tb, peers.Run))
+	slices.Reverse(stops) // the goodbye first
+	d.stop = func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}
+	r.mu.Lock()
+	r.rooms = d
+	r.mu.Unlock()
+}
+
+// stopRooms ends it with a goodbye.
+func (r *ring) stopRooms() {
+	r.mu.Lock()
+	d := r.rooms
+	r.rooms = nil
+	r.mu.Unlock()
+	d.stop()
+}
+
+// release confirms what was held.
+func (r *ring) release() {
+	r.mu.Lock()
+	r.hold = false
+	d := r.rooms
+	r.mu.Unlock()
+	d.confirm()
+}
+
+func (d *roomsDouble) Opened(mesh.Address) {}
+
+func (d *roomsDouble) EndFrame() {
+	d.ring.mu.Lock()
+	hold := d.ring.hold
+	d.ring.mu.Unlock()
+	if !hold {
+		d.confirm()
+	}
+}
+
+func (d *roomsDouble) confirm() {
+	d.told.mu.Lock()
+	defer d.told.mu.Unlock()
+	for to, parts := range d.told.owed {
+		l := d.ep.Link(to)
+		for part, op := range parts {
+			r := wire.Record{Kind: wire.KindConfirm, Flags: wire.FlagControl, Partition: part, Op: op}
+			if _, err := l.Append(&r); err != nil {
+				d.ring.tb.Logf("confirm: %v", err)
+			}
+		}
+		l.Flush()
+		delete(d.told.owed, to)
+	}
+}
+
+// Record applies an operation as rooms and the edge would.
+func (d *roomsDouble) Record(from mesh.Address, r *wire.Record) error {
+	d.told.mu.Lock()
+	if d.told.owed[from] == nil {
+		d.told.owed[from] = map[uint8]uint64{}
+	}
+	d.told.owed[from][r.Partition] = r.Op
+	d.told.taken++
+	d.told.mu.Unlock()
+	if last, ok := d.last[r.Partition]; ok && r.Op != last+1 {
+		d.ring.tb.Errorf("operation %d follows %d", r.Op, last)
+	}
+	d.last[r.Partition] = r.Op
+	if want := mesh.Partition(string(r.Namespace)); r.Partition != want || r.PartitionEpoch != 1 {
+		d.ring.tb.Errorf("partition %d epoch %d, want %d epoch 1", r.Partition, r.PartitionEpoch, want)
+	}
+	d.ring.mu.Lock()
+	defer d.ring.mu.Unlock()
+	if r.Kind == wire.KindBroadcast {
+		return d.ring.broadcast(r)
+	}
+	c := d.ring.clients[r.Socket]
+	if c == nil {
+		return nil
+	}
+	return c.apply(r)
+}
+
+func (d *roomsDouble) query(m bus.Msg) {
+	var q siomeshv1.RoomsRequest
+	if err := proto.Unmarshal(m.Data, &q); err != nil {
+		d.ring.tb.Errorf("query: %v", err)
+	}
+	reply := &siomeshv1.RoomsReply{}
+	d.ring.mu.Lock()
+	for _, c := range d.ring.clients {
+		if c.selected(q.GetNamespace(), q.GetCount().GetRooms(), q.GetCount().GetExcept()) {
+			reply.Count++
+		}
+	}
+	d.ring.mu.Unlock()
+	if q.GetNamespace() == "/unanswerable" {
+		reply.Error = &siomeshv1.Error{Code: "timeout", Message: "operation not seen"}
+	}
+	data, err := proto.Marshal(reply)
+	if err == nil {
+		err = d.ring.b.Respond(m, data)
+	}
+	if err != nil {
+		d.ring.tb.Errorf("answer: %v", err)
+	}
+}
+
+func (r *ring) broadcast(rec *wire.Record) error {
+	s, rest, err := wire.ParseSelector(rec.Body)
+	if err != nil {
+		return err
+	}
+	for _, c := range r.clients {
+		if c.selected(string(rec.Namespace), s.Rooms, s.Except) {
+			c.put(rec, rest)
+		}
+	}
+	return nil
+}
+
+// client is one socket as its client and edge see it.
+type client struct {
+	ring *ring
+	app  mesh.Address
+	addr wire.SocketAddr
+	ns   string
+	id   string
+	got  chan packet
+
+	// Guarded by ring.mu.
+	seq      uint64
+	handled  uint64
+	accepted bool
+	rooms    map[string]bool
+	data     map[string]string
+}
+
+// packet is what the edge would write to the client, or what it keeps.
+type packet struct {
+	kind  wire.Kind
+	flags wire.Flags
+	ack   uint64
+	id    string
+	name  string // of an event
+	args  Args
+	body  []byte // of other kinds
+}
+
+// String returns the packet in a short form for comparison.
+func (p packet) String() string {
+	text := fmt.Sprint(p.kind, p.name)
+	for i := range p.args.Len() {
+		text += " " + string(p.args.Raw(i))
+	}
+	return text
+}
+
+func (c *client) selected(ns string, rooms, except []string) bool {
+	in := func(list []string) bool {
+		return slices.ContainsFunc(list, func(room string) bool { return c.rooms[room] || room == c.id })
+	}
+	return c.accepted && c.ns == ns && (len(rooms) == 0 || in(rooms)) && !in(except)
+}
+
+// apply applies an operation on the socket. The caller holds ring.mu.
+func (c *client) apply(r *wire.Record) error {
+	c.handled = max(c.handled, r.Handled)
+	switch r.Kind {
+	case wire.KindHandled:
+		return nil
+	case wire.KindJoin, wire.KindLeave:
+		rooms, err := wire.ParseStrings(r.Body)
+		for _, room := range rooms {
+			c.rooms[room] = r.Kind == wire.KindJoin
+		}
+		return err
+	case wire.KindData:
+		pairs, err := wire.ParseStrings(r.Body)
+		for i := 0; i+1 < len(pairs); i += 2 {
+			if c.data[pairs[i]] = pairs[i+1]; pairs[i+1] == "" {
+				delete(c.data, pairs[i])
+			}
+		}
+		return err
+	case wire.KindAccept:
+		var a siomeshv1.Accept
+		if err := proto.Unmarshal(r.Body, &a); err != nil {
+			return err
+		}
+		if a.GetSocketId() != c.id {
+			c.ring.tb.Errorf("accepted %q, want %q", a.GetSocketId(), c.id)
+		}
+		c.accepted = true
+		for _, room := range a.GetRooms() {
+			c.rooms[room] = true
+		}
+	case wire.KindRefuse, wire.KindClose:
+		delete(c.ring.clients, c.addr)
+	}
+	c.put(r, r.Body)
+	if r.Kind == wire.KindClose {
+		c.send(wire.Record{Kind: wire.KindDisconnect}, &siomeshv1.Disconnect{Reason: "server namespace disconnect"})
+	}
+	return nil
+}
+
+func (c *client) put(r *wire.Record, body []byte) {
+	p := packet{kind: r.Kind, flags: r.Flags, ack: r.Ack, id: string(r.ID), body: slices.Clone(body)}
+	var err error
+	switch r.Kind {
+	case wire.KindEmit, wire.KindBroadcast:
+		p.name, p.args, err = decodeEvent(p.body)
+	case wire.KindAck:
+		p.args, err = decodeAck(p.body)
+	default:
+	}
+	if err != nil {
+		c.ring.tb.Errorf("kind %d: %v", r.Kind, err)
+	}
+	select {
+	case c.got <- p:
+	default:
+		c.ring.tb.Error("a client reads too slowly")
+	}
+}
+
+// send sends a record of the edge about this socket. The caller holds ring.mu, or nobody else sends for the client.
+func (c *client) send(r wire.Record, body proto.Message) {
+	r.Socket, r.Namespace, r.Epoch = c.addr, []byte(c.ns), 1
+	if body != nil {
+		var err error
+		if r.Body, err = proto.Marshal(body); err != nil {
+			c.ring.tb.Error(err)
+		}
+	}
+	if r.Kind != wire.KindReply && r.Kind != wire.KindAckFailed {
+		c.seq++
+		r.Seq = c.seq
+	}
+	l := c.ring.edge.Link(c.app)
+	if _, err := l.Append(&r); err != nil {
+		c.ring.tb.Errorf("send kind %d: %v", r.Kind, err)
+	}
+	l.Flush()
+}
+
+// knock asks the app to join a namespace, as a new client.
+func (r *ring) knock(s *Server, ns string, tune ...func(*siomeshv1.Connect)) *client {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.slots++
+	c := &client{
+		ring: r, app: s.self, ns: ns, id: fmt.Sprintf("id%04d", r.slots), got: make(chan packet, 1024),
+		addr:  wire.SocketAddr{Edge: r.edge.Self().Instance, Slot: r.slots, Generation: 1},
+		rooms: map[string]bool{}, data: map[string]string{},
+	}
+	r.clients[c.addr] = c
+	body := &siomeshv1.Connect{SocketId: c.id, Sole: true, Handshake: &siomeshv1.Handshake{Auth: []byte(`{"token":"t","n":1}`)}}
+	for _, f := range tune {
+		f(body)
+	}
+	c.send(wire.Record{Kind: wire.KindConnect}, body)
+	return c
+}
+
+// join is knock that waits until the client is in.
+func (r *ring) join(s *Server, ns string) *client {
+	r.tb.Helper()
+	c := r.knock(s, ns)
+	c.expect(wire.KindAccept)
+	return c
+}
+
+// expect returns the next packet, which must be of that kind.
+func (c *client) expect(kind wire.Kind) packet {
+	c.ring.tb.Helper()
+	p := receive(c.ring.tb, fmt.Sprintf("a packet of kind %d", kind), c.got)
+	if p.kind != kind {
+		c.ring.tb.Fatalf("got a packet %v, want kind %d", p, kind)
+	}
+	return p
+}
+
+// emit sends an event; with an id it wants an acknowledgement.
+func (c *client) emit(id, event string, args ...any) {
+	body, err := newEncoder().event(nil, event, args)
+	if err != nil {
+		c.ring.tb.Error(err)
+	}
+	c.ring.mu.Lock()
+	defer c.ring.mu.Unlock()
+	c.send(wire.Record{Kind: wire.KindEvent, ID: []byte(id), Body: body}, nil)
+}
+
+// reply acknowledges an event of the server.
+func (c *client) reply(ack uint64, args ...any) {
+	body, err := newEncoder().ack(nil, args)
+	if err != nil {
+		c.ring.tb.Error(err)
+	}
+	c.ring.mu.Lock()
+	defer c.ring.mu.Unlock()
+	c.send(wire.Record{Kind: wire.KindReply, Ack: ack, Body: body}, nil)
+}
+
+// leave ends the client.
+func (c *client) leave(reason string) {
+	c.ring.mu.Lock()
+	defer c.ring.mu.Unlock()
+	delete(c.ring.clients, c.addr)
+	c.send(wire.Record{Kind: wire.KindDisconnect, Flags: wire.FlagControl}, &siomeshv1.Disconnect{Reason: reason, Description: "why"})
+}
+
+func (c *client) lock(f func()) {
+	c.ring.mu.Lock()
+	defer c.ring.mu.Unlock()
+	f()
+}
+
+// serverFor returns a Server on the ring's bus that is not running, and the errors it reports.
+func (r *ring) serverFor(tune ...func(*Config)) (*Server, chan error) {
+	r.tb.Helper()
+	cfg := Config{App: "test", Log: slog.New(slog.DiscardHandler)}
+	for _, f := range tune {
+		f(&cfg)
+	}
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		r.tb.Fatal(err)
+	}
+	self := mesh.Address{Kind: mesh.KindApp, App: cfg.App, Instance: mesh.NewInstanceID()}
+	s := newServer(cfg, mesh.Subjects{}, self, r.b, func() {}, fast(), link.Config{})
+	if err := s.start(r.tb.Context()); err != nil {
+		r.tb.Fatal(err)
+	}
+	failures := make(chan error, 64)
+	s.OnError(func(err error) {
+		select {
+		case failures <- err:
+		default:
+			r.tb.Errorf("too many errors: %v", err)
+		}
+	})
+	r.tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience) //nolint:usetesting // its context has ended here
+		defer cancel()
+		if err := s.Close(ctx); err != nil {
+			r.tb.Logf("close: %v", err)
+		}
+	})
+	return s, failures
+}
+
+// run runs s in the background; the returned channel gives what Run returns.
+func run(tb testing.TB, s *Server) (end context.CancelFunc, result <-chan error) {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(tb.Context())
+	c := make(chan error, 1)
+	go func() { c <- s.Run(ctx) }() // serverFor's cleanup waits, by Close
+	eventually(tb, "running", func() bool { return phase(s.state.Load()) == running })
+	return cancel, c
+}
+
+func text(tb testing.TB, v any) string {
+	tb.Helper()
+	raw, err := json.Marshal(v)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(raw)
+}
