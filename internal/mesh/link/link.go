@@ -22,6 +22,7 @@ type Link struct {
 	ended   atomic.Bool     // broken is set
 	told    bool            // guarded by mu: the break was logged
 	waiters []chan struct{} // guarded by mu: who waits in AppendWait, in turn
+	settled []chan struct{} // guarded by mu: closed when nothing is outstanding, or the link broke
 	onMark  func(uint64)    // guarded by mu
 	onBreak func(error)     // guarded by mu: nil once called
 	onSpace []func()        // guarded by mu
@@ -157,6 +158,7 @@ func (l *Link) fail(reason error) {
 	for _, w := range l.waiters {
 		wake(w)
 	}
+	l.settle()
 	l.endpoint.cfg.Metrics.broke(reason)
 	l.endpoint.soon(l.tell)
 }
@@ -186,6 +188,9 @@ func (l *Link) mark(m wire.Mark) {
 		return
 	}
 	news, err := l.s.mark(m)
+	if l.s.marked == l.s.appended {
+		l.settle()
+	}
 	onMark := l.onMark
 	l.mu.Unlock()
 	if err != nil {

@@ -50,6 +50,7 @@ type stream struct {
 	to      *node
 	records []sentRecord
 	taken   int // delivered, in any life of the receiver
+	marked  uint64
 	broken  error
 }
 
@@ -161,6 +162,13 @@ func (m *model) deliver(r route) {
 	for _, n := range m.nodes {
 		if n.endpoint.self.Instance == r.to && n.up {
 			n.endpoint.receive(msg)
+		}
+		for _, s := range n.out {
+			if marked := s.link.Marked(); marked < s.marked {
+				m.t.Fatalf("stream %d: marked %d after %d", s.id, marked, s.marked)
+			} else {
+				s.marked = marked
+			}
 		}
 	}
 }

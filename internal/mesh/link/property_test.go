@@ -64,7 +64,9 @@ func TestNothingLostWithoutBreak(t *testing.T) {
 	})
 }
 
-func (m *model) drawNode(t *rapid.T) *node { return m.nodes[rapid.IntRange(0, modelNodes-1).Draw(t, "node")] }
+func (m *model) drawNode(t *rapid.T) *node {
+	return m.nodes[rapid.IntRange(0, modelNodes-1).Draw(t, "node")]
+}
 
 func (m *model) drawStream(t *rapid.T) *stream {
 	from := rapid.IntRange(0, modelNodes-1).Draw(t, "from")
@@ -129,16 +131,25 @@ func (m *model) drawRestart(t *rapid.T) {
 	}
 }
 
-// drawDrop lets one node take another for dead, wrongly.
+// drawDrop lets one node take another for dead, wrongly. Nothing may come of the other's old link any more.
 func (m *model) drawDrop(t *rapid.T) {
 	s := m.drawStream(t)
-	s.to.endpoint.Drop(m.drawNode(t).endpoint.self.Instance)
+	dead := m.drawNode(t).endpoint.self.Instance
+	e := s.to.endpoint
+	e.Drop(dead)
+	e.turn.Lock()
+	e.endTurn()
+	if in := s.to.in[dead]; in != nil {
+		in.begun = false
+	}
 }
 
 // settle heals the network and checks that nothing is stuck.
 func (m *model) settle() {
 	for _, n := range m.nodes {
-		m.heal(n)
+		if !n.up {
+			m.heal(n)
+		}
 		for _, s := range n.out {
 			s.link.Flush()
 		}
@@ -158,6 +169,8 @@ func (m *model) settle() {
 		}
 	}
 	for _, from := range m.nodes {
+		from.endpoint.turn.Lock()
+		from.endpoint.endTurn()
 		for to, s := range from.out {
 			m.checkSettled(from, to, s)
 		}
