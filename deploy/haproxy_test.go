@@ -48,13 +48,20 @@ func setting(tb testing.TB, section [][]string, words ...string) []string {
 // TestBalancer checks that compose.yaml and haproxy.cfg speak of the same ports, and that a client keeps its edge.
 func TestBalancer(t *testing.T) {
 	project, cfg := loadCompose(t), readHAProxy(t)
-	edge, balancer := project.Services["edge"], project.Services["balancer"]
+	edge, chat, balancer := project.Services["edge"], project.Services["chat"], project.Services["balancer"]
 
 	if got := setting(t, cfg["backend edges"], "balance"); got[0] != "source" {
 		t.Errorf("balance %s: a polling session must stay with its edge", got)
 	}
-	if got, want := setting(t, cfg["frontend clients"], "default_backend")[0], "edges"; got != want {
-		t.Errorf("clients go to %q, want %q", got, want)
+	if got, want := setting(t, cfg["frontend clients"], "use_backend", "edges"), "if { path_beg /socket.io/ }"; strings.Join(got, " ") != want {
+		t.Errorf("clients go to the edges %q, want %q", got, want)
+	}
+	if got, want := setting(t, cfg["frontend clients"], "default_backend")[0], "pages"; got != want {
+		t.Errorf("everything else goes to %q, want %q", got, want)
+	}
+	pages := setting(t, cfg["backend pages"], "server-template", "chat")
+	if got, want := pages[1], fmt.Sprintf("chat:%d", port(t, flagValue(t, chat.Command, "--page-listen"))); got != want {
+		t.Errorf("the page comes from %s, want %s", got, want)
 	}
 	servers := setting(t, cfg["backend edges"], "server-template", "edge")
 	if got, want := servers[1], fmt.Sprintf("edge:%d", port(t, flagValue(t, edge.Command, "--listen"))); got != want {
