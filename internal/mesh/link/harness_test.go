@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"testing"
 
@@ -104,7 +103,7 @@ func number(body []byte) uint64 { return binary.BigEndian.Uint64(body) }
 // run runs an endpoint until the returned function is called, or the test ends.
 func run(tb testing.TB, b bus.Bus, kind mesh.Kind, h Handler, cfg Config) (*Endpoint, func()) {
 	tb.Helper()
-	e := NewEndpoint(b, mesh.Subjects{}, address(kind), h, slog.New(slog.DiscardHandler), cfg)
+	e := NewEndpoint(b, mesh.Subjects{}, address(kind), h, discard(), cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx) }() // ended says when

@@ -50,8 +50,11 @@ func wantWithin(t *testing.T, what string, since time.Time, least, most time.Dur
 	}
 }
 
-// pass lets time pass in a bubble.
-func pass(d time.Duration) { <-time.After(d) }
+// pass lets time pass in a bubble, and what is due happen.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
 
 func TestResendAfterSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
