@@ -50,7 +50,7 @@ func (n *NATS) connect(ctx context.Context, c *connection, url string, options N
 		conn, err := nats.Connect(url, handlers...)
 		if err == nil {
 			c.Conn = conn
-			return n.listen(c)
+			return n.listen(ctx, c)
 		}
 		c.up.Store(false)
 		if time.Since(logged) >= dialLogEvery {
@@ -65,11 +65,13 @@ func (n *NATS) connect(ctx context.Context, c *connection, url string, options N
 	}
 }
 
-// listen subscribes to the connection's own probes.
-func (n *NATS) listen(c *connection) error {
+// listen subscribes to the connection's own probes and waits until the server knows.
+func (n *NATS) listen(ctx context.Context, c *connection) error {
 	c.inbox = c.NewInbox()
-	_, err := c.Subscribe(c.inbox, func(m *nats.Msg) { n.probes.heard(m.Data) })
-	return translate(err)
+	if _, err := c.Subscribe(c.inbox, func(m *nats.Msg) { n.probes.heard(m.Data) }); err != nil {
+		return translate(err)
+	}
+	return translate(c.FlushWithContext(ctx))
 }
 
 func (n *NATS) disconnected(c *connection, err error) {

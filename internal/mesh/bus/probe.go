@@ -18,6 +18,9 @@ func (n *NATS) Probe(ctx context.Context) error {
 	if err := checkRequest(ctx, nil, 0); err != nil {
 		return err
 	}
+	if !n.isClosed() && !n.Connected() {
+		return ErrDisconnected // the connection that is still up may not have noticed yet, and would wait
+	}
 	if err := n.cross(ctx, n.control, n.data); err != nil {
 		return err
 	}
