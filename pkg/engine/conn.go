@@ -170,10 +170,10 @@ func (c *wsConn) control(owner connOwner, f frame) bool {
 			c.violated(owner, err)
 			return false
 		}
-		if !c.shutdown(answer, false) {
-			// The answer waits behind data for a client that has said it wants no more, or
-			// this is the answer to our own.
-			c.kill()
+		if _, open := c.current(); open {
+			c.shutdown(answer, false)
+		} else {
+			c.kill() // this is the answer to ours
 		}
 		owner.lost(TransportClose, nil)
 		return false

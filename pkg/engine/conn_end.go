@@ -15,21 +15,25 @@ func (l *leaving) expire() {
 // shutdown sends a close frame behind everything sent before, and nothing after it. Then
 // the connection lingers for the client's close frame, or is closed if that has come
 // already. It returns true if the frame went out at once; otherwise the owner's drained is
-// called when it has, or after closeTimeout.
+// called when it has, or when the time for it is over.
 func (c *wsConn) shutdown(frame []byte, linger bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != connOpen {
 		return false
 	}
-	c.state, c.linger = connDraining, linger
-	if !c.srv.leave(c) {
-		c.killLocked()
+	if !c.srv.leave(c) { // nothing is waited for any more
+		c.cutIdleLocked(frame)
 		return true
 	}
+	c.state, c.linger = connDraining, linger
 	c.alarm = &leaving{c: c}
 	c.alarm.alarm.target = c.alarm
-	c.srv.wheel.arm(&c.alarm.alarm, c.srv.wheel.now()+closeTimeout)
+	timeout := closeTimeout
+	if !linger { // the client wants no more
+		timeout = lingerTimeout
+	}
+	c.srv.wheel.arm(&c.alarm.alarm, c.srv.wheel.now()+timeout)
 	if err := c.writeLocked(frame); err != nil {
 		c.killLocked()
 		return true // there is nothing left to wait for
@@ -56,11 +60,15 @@ func (c *wsConn) drainedLocked() {
 func (c *wsConn) kill() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == connOpen && !c.flushing {
-		c.cutLocked(closeFrame)
-	} else {
-		c.killLocked()
+	c.cutIdleLocked(closeFrame)
+}
+
+// cutIdleLocked ends the connection, with a last frame if that does not end up amid others.
+func (c *wsConn) cutIdleLocked(farewell []byte) {
+	if c.state != connOpen || c.flushing {
+		farewell = nil
 	}
+	c.cutLocked(farewell)
 }
 
 func (c *wsConn) killLocked() { c.cutLocked(nil) }

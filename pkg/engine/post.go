@@ -41,6 +41,9 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 	case errors.As(err, &tooLarge):
 		w.WriteHeader(http.StatusRequestEntityTooLarge) // the session stays (POL-012)
 		return
+	case errors.Is(err, errPostCut):
+		abortRequest(w)
+		return
 	case err != nil:
 		s.fail(TransportError, errPostAborted, endNow)
 		abortRequest(w)
@@ -98,7 +101,8 @@ func (s *Session) abortPostLocked() {
 	}
 }
 
-// readBody appends the body to b, within the size limit and the time limit.
+// readBody appends the body to b, within the size limit and the time limit. The error is
+// errPostCut when the session did not want to wait for it any longer.
 func (s *Session) readBody(w http.ResponseWriter, r *http.Request, p *postRequest, b []byte) ([]byte, error) {
 	limit := s.srv.cfg.MaxHTTPBufferSize
 	if r.ContentLength > limit {
@@ -117,8 +121,8 @@ func (s *Session) readBody(w http.ResponseWriter, r *http.Request, p *postReques
 	defer s.mu.Unlock()
 	p.reading = false
 	_ = p.rc.SetReadDeadline(time.Time{}) // or it would look like the client's going
-	if err == nil && p.aborted {
-		err = errPostAborted
+	if p.aborted {
+		err = errPostCut
 	}
 	return body.Bytes(), err
 }

@@ -46,5 +46,6 @@ var (
 	errPostOverlap        = errors.New("data request overlap from client")
 	errPostContent        = errors.New("invalid content")
 	errHeartbeatDirection = errors.New("invalid heartbeat direction")
+	errPostCut            = errors.New("data request not waited for")
 	errMalformed          = errors.New("malformed packet")
 )

@@ -1,0 +1,388 @@
+package engine
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/gobwas/ws"
+	"github.com/rs/cors"
+)
+
+// refusals records what OnConnectionError is told.
+type refusals struct {
+	mu  sync.Mutex
+	got []refused
+}
+
+type refused struct {
+	code    int
+	message string
+	context map[string]any
+}
+
+func (r *refusals) add(_ *http.Request, code int, message string, context map[string]any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.got = append(r.got, refused{code, message, context})
+}
+
+func (r *refusals) last(tb testing.TB) refused {
+	tb.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.got) == 0 {
+		tb.Fatal("no refusal was told")
+	}
+	return r.got[len(r.got)-1]
+}
+
+// Every refusal: status, body, and what OnConnectionError is told (EIO-026).
+func TestRefusals(t *testing.T) {
+	var told refusals
+	metrics := &Metrics{}
+	e := newEnv(t, Config{
+		OnConnectionError: told.add, Metrics: metrics,
+		AllowRequest: func(r *http.Request) error {
+			if r.URL.Query().Has("forbid") {
+				return errors.New(`no <b>"entry"</b>`)
+			}
+			return nil
+		},
+		GenerateID: func(r *http.Request) (SessionID, error) {
+			if r.URL.Query().Has("noid") {
+				return "", errors.New("no id")
+			}
+			return randomID(), nil
+		},
+	}, options{accept: func(_ *peer, r *http.Request) error {
+		switch {
+		case r.URL.Query().Has("refuse"):
+			return errors.New("not told to the client")
+		case r.URL.Query().Has("refuse4"):
+			return &Refusal{Code: CodeForbidden, Message: "go away"}
+		}
+		return nil
+	}})
+	sid := e.openPolling().sid
+	const bad = `{"code":3,"message":"Bad request"}`
+	tests := []struct {
+		name, method, query string
+		status              int
+		body                string
+		key                 string // of the context
+		value               any
+	}{
+		{"unknown transport", "GET", "transport=tcp", 400, `{"code":0,"message":"Transport unknown"}`, "transport", "tcp"},
+		{"constructor", "GET", "transport=constructor", 400, `{"code":0,"message":"Transport unknown"}`, "transport", "constructor"},        // EIO-013
+		{"proto", "GET", "transport=__proto__", 400, `{"code":0,"message":"Transport unknown"}`, "transport", "__proto__"},                  // EIO-014
+		{"webtransport", "GET", "transport=webtransport", 400, `{"code":0,"message":"Transport unknown"}`, "transport", "webtransport"},     // EIO-015
+		{"unknown sid", "GET", "transport=polling&sid=x", 400, `{"code":1,"message":"Session ID unknown"}`, "sid", "x"},                     // EIO-016
+		{"proto sid", "GET", "transport=polling&sid=__proto__", 400, `{"code":1,"message":"Session ID unknown"}`, "sid", "__proto__"},       // EIO-017
+		{"method", "PUT", "transport=polling", 400, `{"code":2,"message":"Bad handshake method"}`, "method", "PUT"},                         // EIO-018
+		{"options", "OPTIONS", "transport=polling", 400, `{"code":2,"message":"Bad handshake method"}`, "method", "OPTIONS"},                // EIO-018
+		{"no upgrade", "GET", "transport=websocket", 400, bad, "name", "TRANSPORT_HANDSHAKE_ERROR"},                                         // EIO-019
+		{"mismatch", "GET", "transport=websocket&sid=" + sid, 400, bad, "name", "TRANSPORT_MISMATCH"},                                       // EIO-020
+		{"forbidden", "GET", "transport=polling&forbid", 403, `{"code":4,"message":"no <b>\"entry\"</b>"}`, "message", `no <b>"entry"</b>`}, // EIO-022
+		{"version", "GET", "EIO=3&transport=polling", 400, `{"code":5,"message":"Unsupported protocol version"}`, "protocol", 3},            // EIO-011
+		{"no id", "GET", "transport=polling&noid", 400, bad, "name", "ID_GENERATION_ERROR"},                                                 // EIO-029
+		{"other version", "GET", "EIO=3&transport=polling&sid=" + sid, 400, bad, "name", "PROTOCOL_MISMATCH"},                               // EIO-045
+		{"no version", "POST", "EIO=&transport=polling&sid=" + sid, 400, bad, "name", "PROTOCOL_MISMATCH"},                                  // EIO-045
+		{"not accepted", "GET", "transport=polling&refuse", 400, bad, "name", "ACCEPT_ERROR"},
+		{"refused", "GET", "transport=polling&refuse4", 403, `{"code":4,"message":"go away"}`, "", nil},
+		{"other method", "DELETE", "transport=polling&sid=" + sid, 500, "", "", nil}, // POL-019
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			res := e.do(t.Context(), tt.method, tt.query, "")
+			wantResponse(t, res, tt.status, tt.body)
+			if tt.key == "" {
+				return
+			}
+			if ct := res.header.Get("Content-Type"); ct != "application/json" {
+				t.Errorf("content type %q", ct)
+			}
+			got := told.last(t)
+			standard, _ := codeMessage(got.code)
+			if got.message != standard || got.context[tt.key] != tt.value {
+				t.Errorf("told %+v, want %q in the context to be %v", got, tt.key, tt.value)
+			}
+		})
+	}
+	c := &poller{e: e, sid: sid}
+	c.wantPost("4still here") // EIO-020: the session has not been touched
+	if n := metrics.Snapshot().Refused[CodeForbidden]; n != 2 {
+		t.Errorf("%d forbidden requests counted, want 2", n)
+	}
+}
+
+// A WebSocket handshake is refused before the 101, with 400 for every code and the
+// message as the body (EIO-010, EIO-014, EIO-023, EIO-029, EIO-043).
+func TestWebSocketRefusals(t *testing.T) {
+	e := newEnv(t, Config{
+		AllowRequest: func(r *http.Request) error {
+			if r.URL.Query().Has("forbid") {
+				return errors.New("not you")
+			}
+			return nil
+		},
+		GenerateID: func(r *http.Request) (SessionID, error) {
+			if r.URL.Query().Has("noid") {
+				return "", errors.New("no id")
+			}
+			return randomID(), nil
+		},
+	}, options{})
+	const key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+	tests := []struct{ name, query, headers, body string }{
+		{"proto", "EIO=4&transport=__proto__", key, "Transport unknown"},
+		{"unknown sid", "EIO=4&transport=websocket&sid=__proto__", key, "Session ID unknown"},
+		{"version", "EIO=3&transport=websocket", key, "Unsupported protocol version"},
+		{"forbidden", "EIO=4&transport=websocket&forbid", key, "not you"},
+		{"no id", "EIO=4&transport=websocket&noid", key, "Bad request"},
+		{"polling", "EIO=4&transport=polling", key, "Bad request"},
+		{"no key", "EIO=4&transport=websocket", "Sec-WebSocket-Version: 13\r\n", "Bad request"},
+		{"old WebSocket", "EIO=4&transport=websocket", strings.Replace(key, "13", "8", 1), "Bad request"},
+		{"no query", "", key, "Transport unknown"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			head, body := e.raw(t, "GET /engine.io/?"+tt.query+" HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"+tt.headers+"\r\n")
+			if !strings.HasPrefix(head, "HTTP/1.1 400 Bad Request\r\n") || !strings.Contains(head, "\r\nConnection: close\r\n") ||
+				!strings.Contains(head, "\r\nContent-Type: text/html\r\n") || body != tt.body {
+				t.Errorf("got %q with body %q, want body %q", head, body, tt.body)
+			}
+		})
+	}
+	if n := e.srv.ClientsCount(); n != 0 {
+		t.Errorf("%d sessions", n)
+	}
+}
+
+// raw sends bytes on a connection of its own and returns the answer until it is closed.
+func (e *env) raw(tb testing.TB, request string) (head, body string) {
+	tb.Helper()
+	conn, err := e.dial(tb.Context(), "tcp", strings.TrimPrefix(e.base, "http://"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, request); err != nil {
+		tb.Fatal(err)
+	}
+	b, err := io.ReadAll(bufio.NewReader(conn))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	head, body, _ = strings.Cut(string(b), "\r\n\r\n")
+	return head + "\r\n", body
+}
+
+// EIO-021: control characters in Origin, which net/http lets through to no handler.
+func TestInvalidOrigin(t *testing.T) {
+	for v, want := range map[string]bool{"": true, "https://a.example": true, "a\tb": true, "a\x01b": false, "a\nb": false, "a\x7f": false} {
+		if got := validHeader(v); got != want {
+			t.Errorf("validHeader(%q) = %v, want %v", v, got, want)
+		}
+	}
+}
+
+// EIO-032, EIO-033, EIO-042: the path is a prefix that ends in a slash.
+func TestPath(t *testing.T) {
+	e := newEnv(t, Config{Path: "/socket.io"}, options{})
+	for path, want := range map[string]int{
+		"/socket.io/?EIO=4&transport=polling":           200,
+		"/socket.io/more/of/it?EIO=4&transport=polling": 200,
+		"/socket.io?EIO=4&transport=polling":            404,
+		"/engine.io/?EIO=4&transport=polling":           404,
+		"/":                                             404,
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, e.base+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := e.http.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("%s: %d, want %d", path, res.StatusCode, want)
+		}
+	}
+}
+
+// EIO-027, EIO-034, EIO-035, EIO-036: what Accept sees, and the count of sessions.
+func TestAccept(t *testing.T) {
+	type seen struct{ query, header, remote, transport string }
+	ch := make(chan seen, 2)
+	e := newEnv(t, Config{
+		GenerateID: func(r *http.Request) (SessionID, error) {
+			return SessionID("id-" + r.URL.Query().Get("transport")), nil
+		},
+		RemoteAddr: func(r *http.Request) string { return "via " + r.Header.Get("X-Real") },
+	}, options{accept: func(p *peer, r *http.Request) error {
+		ch <- seen{r.URL.Query().Get("more"), r.Header.Get("X-Real"), p.s.RemoteAddr(), p.s.Transport()}
+		return nil
+	}})
+	res := e.do(t.Context(), http.MethodGet, "transport=polling&more=1", "", "X-Real", "p")
+	if o := parseOpen(t, res.body); o.SID != "id-polling" {
+		t.Errorf("sid %q", o.SID)
+	}
+	if got, want := <-ch, (seen{"1", "p", "via p", Polling}); got != want {
+		t.Errorf("accept saw %+v, want %+v", got, want)
+	}
+	c, err := e.dialWS(t.Context(), "transport=websocket&more=2", "X-Real", "w")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := parseOpen(t, c.text()); o.SID != "id-websocket" {
+		t.Errorf("sid %q", o.SID)
+	}
+	if got, want := <-ch, (seen{"2", "w", "via w", WebSocket}); got != want {
+		t.Errorf("accept saw %+v, want %+v", got, want)
+	}
+	if n := e.srv.ClientsCount(); n != 2 {
+		t.Errorf("%d sessions, want 2", n)
+	}
+	wantResponse(t, e.do(t.Context(), http.MethodGet, "transport=polling", ""), 400, `{"code":3,"message":"Bad request"}`) // the id is in use
+	e.accepted().s.Discard(ForcedClose)
+	c.send("1")
+	eventually(t, "end of all sessions", func() bool { return e.srv.ClientsCount() == 0 })
+}
+
+// EIO-031 in our form: what Accept sends follows the open packet at once.
+func TestSendInsideAccept(t *testing.T) {
+	e := newEnv(t, Config{}, options{accept: func(p *peer, _ *http.Request) error {
+		if p.s.SendVolatile(NewText([]byte("volatile"))) {
+			t.Error("volatile packet sent before the session is open")
+		}
+		return p.s.Send(NewText([]byte("welcome")), NewBinary([]byte{1}))
+	}})
+	res := e.do(t.Context(), http.MethodGet, "transport=polling", "")
+	head, rest, _ := strings.Cut(res.body, "\x1e")
+	parseOpen(t, head)
+	if rest != "4welcome\x1ebAQ==" {
+		t.Errorf("after the open packet came %q", rest)
+	}
+	c, err := e.dialWS(t.Context(), "transport=websocket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parseOpen(t, c.text())
+	if got := c.text() + c.want(ws.OpBinary); got != "4welcome\x01" {
+		t.Errorf("after the open packet came %q", got)
+	}
+}
+
+// Accept may close its session: gracefully with what it has sent, or at once.
+func TestCloseInsideAccept(t *testing.T) {
+	e := newEnv(t, Config{}, options{accept: func(p *peer, r *http.Request) error {
+		if r.URL.Query().Has("discard") {
+			p.s.Discard(SlowClient)
+			return nil
+		}
+		err := p.s.Send(NewText([]byte("sorry")))
+		p.s.Close()
+		return err
+	}})
+	c := e.openPolling2()
+	c.wantGet(200, "6\x1e1")
+	c.p.waitClosed(ForcedClose)
+
+	w, err := e.dialWS(t.Context(), "transport=websocket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parseOpen(t, w.text())
+	if got := w.text(); got != "4sorry" {
+		t.Errorf("got %q", got)
+	}
+	w.wantClose("")
+	e.accepted().waitClosed(ForcedClose)
+
+	wantResponse(t, e.do(t.Context(), http.MethodGet, "transport=polling&discard", ""), 400, `{"code":3,"message":"Bad request"}`)
+	e.accepted().waitClosed(SlowClient)
+}
+
+// openPolling2 opens a session whose handshake has more than the open packet.
+func (e *env) openPolling2() *poller {
+	e.tb.Helper()
+	res := e.do(e.tb.Context(), http.MethodGet, "transport=polling", "")
+	head, _, _ := strings.Cut(res.body, "\x1e")
+	return &poller{e: e, sid: parseOpen(e.tb, head).SID, p: e.accepted()}
+}
+
+// EIO-007: nothing to upgrade to.
+func TestUpgradesOffered(t *testing.T) {
+	for name, cfg := range map[string]Config{
+		"polling only": {Transports: []string{Polling}}, "disabled": {DisableUpgrades: true},
+	} {
+		e := newEnv(t, cfg, options{})
+		res := e.do(t.Context(), http.MethodGet, "transport=polling", "")
+		if !strings.Contains(res.body, `"upgrades":[]`) {
+			t.Errorf("%s: %q", name, res.body)
+		}
+	}
+	e := newEnv(t, Config{Transports: []string{WebSocket}}, options{})
+	wantResponse(t, e.do(t.Context(), http.MethodGet, "transport=polling", ""), 400, `{"code":0,"message":"Transport unknown"}`)
+}
+
+// EVT-013 to EVT-017: CORS, on answers and refusals and on the 101.
+func TestCORS(t *testing.T) {
+	e := newEnv(t, Config{CORS: &cors.Options{AllowedOrigins: []string{"https://a.example"}, AllowCredentials: true}}, options{})
+	pre := func(origin string, more ...string) response {
+		return e.do(t.Context(), http.MethodOptions, "transport=polling", "", append([]string{"Origin", origin}, more...)...)
+	}
+	ask := []string{"Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "x-my"}
+	tests := []struct {
+		name         string
+		res          response
+		status       int
+		allow        string
+		methods, hdr string
+	}{
+		{"preflight", pre("https://a.example", ask...), 204, "https://a.example", "POST", "x-my"},
+		{"preflight of a stranger", pre("https://b.example", ask...), 204, "", "", ""},
+		{"not quite a preflight", pre("https://a.example"), 204, "https://a.example", "", ""},
+		{"handshake", e.do(t.Context(), http.MethodGet, "transport=polling", "", "Origin", "https://a.example"), 200, "https://a.example", "", ""},
+		{"handshake of a stranger", e.do(t.Context(), http.MethodGet, "transport=polling", "", "Origin", "https://b.example"), 200, "", "", ""},
+		{"refusal", e.do(t.Context(), http.MethodGet, "transport=x", "", "Origin", "https://a.example"), 400, "https://a.example", "", ""},
+	}
+	for _, tt := range tests {
+		h := tt.res.header
+		if tt.res.status != tt.status || h.Get("Access-Control-Allow-Origin") != tt.allow ||
+			h.Get("Access-Control-Allow-Methods") != tt.methods || h.Get("Access-Control-Allow-Headers") != tt.hdr {
+			t.Errorf("%s: %d %v", tt.name, tt.res.status, h)
+		}
+		if tt.status == 204 && tt.res.body != "" {
+			t.Errorf("%s: body %q", tt.name, tt.res.body)
+		}
+	}
+	var got http.Header
+	d := ws.Dialer{
+		Header:   ws.HandshakeHeaderHTTP{"Origin": {"https://a.example"}},
+		OnHeader: func(k, v []byte) error { got = cloneAdd(got, string(k), string(v)); return nil },
+	}
+	conn, _, _, err := d.Dial(context.WithoutCancel(t.Context()), "ws"+strings.TrimPrefix(e.base, "http")+"/engine.io/?EIO=4&transport=websocket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if got.Get("Access-Control-Allow-Origin") != "https://a.example" {
+		t.Errorf("headers of the 101: %v", got)
+	}
+}
+
+func cloneAdd(h http.Header, k, v string) http.Header {
+	if h == nil {
+		h = http.Header{}
+	}
+	h.Add(k, v)
+	return h
+}

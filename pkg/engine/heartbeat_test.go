@@ -1,0 +1,178 @@
+package engine
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// within checks that d is want, give or take what the wheel's ticks allow.
+func within(tb testing.TB, what string, d, want time.Duration, ticks int) {
+	tb.Helper()
+	if d < want || d >= want+time.Duration(ticks)*wheelTick {
+		tb.Errorf("%s after %v, want %v and less than %d ticks more", what, d, want, ticks)
+	}
+}
+
+// HB-002, HB-005, HB-006: the instants of pings and of the timeout, on both transports.
+func TestHeartbeatInstants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newPipeEnv(t, Config{PingInterval: 5 * time.Second, PingTimeout: 3 * time.Second}, options{})
+		<-time.After(1234 * time.Microsecond) // between two ticks
+		c, p := e.openWS()
+		last := time.Now()
+		for i := range 20 {
+			if got := c.text(); got != "2" {
+				t.Fatalf("got %q, want a ping", got)
+			}
+			within(t, "ping", time.Since(last), 5*time.Second, 1)
+			<-time.After(time.Duration(i) * 137 * time.Millisecond)
+			c.send("3")
+			synctest.Wait()
+			last = time.Now()
+		}
+		c.text()
+		c.wantClose("")
+		within(t, "timeout", time.Since(last), 8*time.Second, 1)
+		p.waitClosed(PingTimeout)
+
+		start := time.Now() // HB-004: without any GET
+		poll := e.openPolling()
+		poll.p.waitClosed(PingTimeout)
+		within(t, "timeout", time.Since(start), 8*time.Second, 1)
+
+		start = time.Now() // HB-007: a GET that waits is answered
+		poll = e.openPolling()
+		poll.wantGet(200, "2")
+		poll.wantGet(200, "1")
+		within(t, "timeout", time.Since(start), 8*time.Second, 1)
+		poll.wantGone()
+	})
+}
+
+// HB-012: one other packet extends the timeout, the second does not; nor does one before the ping.
+func TestHeartbeatExtension(t *testing.T) {
+	for _, transport := range []string{Polling, WebSocket} {
+		t.Run(transport, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := newPipeEnv(t, Config{PingInterval: 10 * time.Second, PingTimeout: 10 * time.Second}, options{})
+				start := time.Now()
+				var p *peer
+				var send func(string)
+				if transport == WebSocket {
+					c, peer := e.openWS()
+					go func() { // reads pings; ends with the connection, which the server closes
+						for {
+							if f, err := c.read(); err != nil || f.Header.OpCode == ws.OpClose {
+								_ = c.conn.Close()
+								return
+							}
+						}
+					}()
+					p, send = peer, c.send
+				} else {
+					c := e.openPolling()
+					p, send = c.p, c.wantPost
+				}
+				at := func(d time.Duration) { <-time.After(d - time.Since(start)) }
+				at(5 * time.Second)
+				send("4before the ping")
+				at(18 * time.Second)
+				send("4extends to 28")
+				at(25 * time.Second)
+				send("4extends nothing")
+				p.waitClosed(PingTimeout)
+				within(t, "timeout", time.Since(start), 28*time.Second, 2)
+			})
+		})
+	}
+}
+
+// The timeout is suspended while the session is paused, pings go on, and a pong is due
+// within the timeout after Resume.
+func TestHeartbeatPaused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newPipeEnv(t, Config{PingInterval: 5 * time.Second, PingTimeout: 3 * time.Second}, options{})
+		c, p := e.openWS()
+		start := time.Now()
+		p.s.Pause()
+		for i := range 4 {
+			if got := c.text(); got != "2" {
+				t.Fatalf("got %q, want a ping", got)
+			}
+			within(t, "ping", time.Since(start), time.Duration(i+1)*5*time.Second, 1)
+		}
+		go func() { // the pipe takes it when the session reads again
+			c.send("3")
+		}()
+		<-time.After(4 * time.Second)
+		synctest.Wait()
+		resumed := time.Now()
+		p.s.Resume()
+		if got := c.text(); got != "2" {
+			t.Fatalf("got %q, want a ping", got)
+		}
+		within(t, "ping after the pong", time.Since(resumed), 5*time.Second, 1)
+		p.s.Pause()
+		<-time.After(2 * time.Second)
+		p.s.Resume()
+		resumed = time.Now()
+		c.wantClose("")
+		within(t, "timeout", time.Since(resumed), 3*time.Second, 1)
+		p.waitClosed(PingTimeout)
+	})
+}
+
+// HB-008: the cycle goes on across an upgrade, and a client that goes silent with a ping
+// unanswered at that moment is still found out.
+func TestHeartbeatAcrossUpgrade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newPipeEnv(t, Config{PingInterval: 5 * time.Second, PingTimeout: 3 * time.Second}, options{})
+		start := time.Now()
+		c := e.openPolling()
+		<-time.After(2 * time.Second)
+		w := c.upgrade()
+		if got := w.text(); got != "2" {
+			t.Fatalf("got %q, want a ping", got)
+		}
+		within(t, "ping", time.Since(start), 5*time.Second, 1)
+		w.send("3")
+		w.text()
+		w.wantClose("")
+		c.p.waitClosed(PingTimeout)
+		within(t, "timeout", time.Since(start), 13*time.Second, 1)
+
+		c = e.openPolling()
+		c.wantGet(200, "2")
+		upgraded := time.Now()
+		w = c.upgrade()
+		w.wantClose("")
+		c.p.waitClosed(PingTimeout)
+		within(t, "timeout", time.Since(upgraded), 3*time.Second, 2)
+	})
+}
+
+// A ping that is due while a probe is answered waits, so that the GET the client must end
+// gets exactly the noop (UPG-002).
+func TestPingWaitsForUpgrade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newPipeEnv(t, Config{PingInterval: time.Second, PingTimeout: 2 * time.Second}, options{})
+		c := e.openPolling()
+		<-time.After(960 * time.Millisecond)
+		w := c.probe()
+		<-time.After(60 * time.Millisecond)
+		c.wantGet(200, "6")
+		w.send("5")
+		if got := w.text(); got != "2" {
+			t.Errorf("got %q, want the ping that waited", got)
+		}
+
+		c = e.openPolling() // but not for ever
+		<-time.After(960 * time.Millisecond)
+		_ = c.probe()
+		<-time.After(time.Second + 40*time.Millisecond)
+		c.wantGet(200, "2")
+	})
+}

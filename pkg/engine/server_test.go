@@ -1,0 +1,154 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Close refuses handshakes, ends every session with what it has queued lost, and leaves
+// nothing behind (EVT-005, HB-013).
+func TestServerClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newPipeEnv(t, Config{}, options{})
+		c, p := e.openWS()
+		if err := p.s.Queue(text("lost")); err != nil {
+			t.Fatal(err)
+		}
+		waiting := e.openPolling()
+		get := waiting.goGet()
+		closing := e.openPolling()
+		closing.p.s.Close()
+		upgrading := e.openPolling()
+		probe := upgrading.probe()
+		lingering, q := e.openWS()
+		q.s.Close()
+		lingering.want(8)
+
+		done := make(chan error, 1)
+		go func() { done <- e.srv.Close(t.Context()) }() // waited for below
+		wantResponse(t, wait(t, get), 200, "1")
+		c.wantClose("")
+		probe.wantClose("")
+		lingering.wantEnd()
+		if err := <-done; err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		for _, p := range []*peer{p, waiting.p, closing.p, upgrading.p} {
+			p.waitClosed(ForcedClose)
+		}
+		if n := e.srv.ClientsCount(); n != 0 {
+			t.Errorf("%d sessions", n)
+		}
+		wantResponse(t, e.do(t.Context(), http.MethodGet, "transport=polling", ""), 503, `{"code":3,"message":"Server is closing"}`)
+		if _, err := e.dialWS(t.Context(), "transport=websocket"); err == nil {
+			t.Error("WebSocket handshake accepted after Close")
+		}
+	})
+}
+
+// Close gives up when its context ends, and says so.
+func TestServerCloseTimeout(t *testing.T) {
+	hold := make(chan struct{})
+	e := newEnv(t, Config{}, options{peer: func(p *peer) {
+		p.onMessage = func(*peer, string) { <-hold }
+	}})
+	c, p := e.openWS()
+	c.send("4x")
+	p.waitMessages(1)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := e.srv.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Close with a handler that hangs: %v, want DeadlineExceeded", err)
+	}
+	close(hold)
+	p.waitClosed(ForcedClose)
+}
+
+// Metrics after a session's life.
+func TestMetrics(t *testing.T) {
+	m := &Metrics{}
+	e := newEnv(t, Config{Metrics: m}, echoing())
+	c, p := e.openWS()
+	c.send("4hello")
+	c.text()
+	if s := m.Snapshot(); s.SessionsOpen != 1 || s.SessionsOpened != 1 {
+		t.Errorf("snapshot %+v", s)
+	}
+	p.s.Discard("taken over")
+	p.waitClosed("taken over")
+	s := m.Snapshot()
+	if s.SessionsOpen != 0 || s.SessionsClosed[reasonOther] != 1 || s.PacketsIn["message"] != 1 ||
+		s.PacketsOut["open"] != 1 || s.PacketsOut["message"] != 1 || s.BytesIn != 6 || s.BytesOut <= 6 {
+		t.Errorf("snapshot %+v", s)
+	}
+}
+
+// 500 WebSocket clients vanish: goroutines and descriptors are back where they were.
+func TestMassDisconnect(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Log("descriptors are counted on Linux only")
+	}
+	const clients = 500
+	e := newEnv(t, Config{}, options{})
+	c, p := e.openWS() // warm up
+	_ = c.conn.Close()
+	p.waitClosed(TransportClose)
+	e.http.CloseIdleConnections()
+	fds, goroutines := openDescriptors(t), runtime.NumGoroutine()
+
+	conns := make([]*wsClient, clients)
+	var wg sync.WaitGroup
+	for part := range 10 {
+		wg.Go(func() {
+			for i := part; i < clients; i += 10 {
+				c, err := e.dialWS(t.Context(), "transport=websocket")
+				if err != nil {
+					t.Errorf("dial %d: %v", i, err)
+					return
+				}
+				conns[i] = c
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		return
+	}
+	eventually(t, "500 sessions", func() bool { return e.srv.ClientsCount() == clients })
+	if g := runtime.NumGoroutine() - goroutines; g > clients+50 {
+		t.Errorf("%d goroutines for %d sessions", g, clients)
+	}
+	for _, c := range conns {
+		_ = c.conn.Close()
+	}
+	for range clients {
+		e.accepted().waitClosed(TransportClose)
+	}
+	eventually(t, "end of all sessions", func() bool { return e.srv.ClientsCount() == 0 })
+	eventually(t, "end of their goroutines", func() bool { return runtime.NumGoroutine() <= goroutines+5 })
+	if fds >= 0 {
+		eventually(t, "end of their descriptors", func() bool { return openDescriptors(t) <= fds+5 })
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	if err := e.srv.Close(ctx); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+// openDescriptors counts this process's descriptors, -1 where that is not possible.
+func openDescriptors(tb testing.TB) int {
+	tb.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return -1
+	}
+	return len(entries)
+}
