@@ -56,10 +56,10 @@ func (s *Socket) push(j job) error {
 		s.mu.Unlock()
 		return nil
 	}
-	n := len(in.jobs)
-	if n > creditPackets || n > 0 && in.bytes+len(j.body) > creditBytes+creditSlack {
+	n, bytes := len(in.jobs), in.bytes
+	if n > creditPackets || n > 0 && bytes+len(j.body) > creditBytes+creditSlack {
 		s.mu.Unlock()
-		return fmt.Errorf("%w: %d packets, %d bytes", errCredit, n, in.bytes)
+		return fmt.Errorf("%w: %d packets, %d bytes", errCredit, n, bytes)
 	}
 	in.jobs = append(in.jobs, j)
 	in.bytes += len(j.body)

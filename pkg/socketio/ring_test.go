@@ -3,6 +3,7 @@ package socketio
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -81,12 +82,11 @@ func (silent) Opened(mesh.Address) {}
 
 // roomsDouble takes operations.
 type roomsDouble struct {
-	ring  *ring
-	ep    *link.Endpoint
-	stop  func()
-	last  map[uint8]uint64 // owned by the reader goroutine
-	last0 map[mesh.Address]map[uint8]uint64
-	told  batch
+	ring *ring
+	ep   *link.Endpoint
+	stop func()
+	last map[uint8]uint64 // owned by the reader goroutine
+	told batch
 }
 
 type batch struct {
@@ -142,7 +142,7 @@ func (r *ring) release() {
 	d.confirm()
 }
 
-func (d *roomsDouble) Opened(mesh.Address) {}
+func (d *roomsDouble) Opened(mesh.Address) { clear(d.last) }
 
 func (d *roomsDouble) EndFrame() {
 	d.ring.mu.Lock()
@@ -171,6 +171,9 @@ func (d *roomsDouble) confirm() {
 
 // Record applies an operation as rooms and the edge would.
 func (d *roomsDouble) Record(from mesh.Address, r *wire.Record) error {
+	if string(r.Namespace) == "/poison" {
+		return errors.New("poison")
+	}
 	d.told.mu.Lock()
 	if d.told.owed[from] == nil {
 		d.told.owed[from] = map[uint8]uint64{}
