@@ -1,6 +1,7 @@
 package link
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/siomesh/siomesh/internal/mesh"
@@ -8,23 +9,17 @@ import (
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
-// BenchmarkRoundTrip sends batches of records that the other end sends back one by one, all in one frame.
+// BenchmarkRoundTrip sends batches of records, one frame each, which the other end sends back as one frame.
 func BenchmarkRoundTrip(b *testing.B) {
 	for _, batch := range []int{1, 16} {
-		b.Run("batch="+string(rune('0'+batch/10))+string(rune('0'+batch%10)), func(b *testing.B) {
-			m := bus.NewMemory()
-			here, there := newCollector(), newCollector()
+		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
+			memory := bus.NewMemory()
 			back := make(chan struct{}, 1)
-			e1, _ := run(b, m, mesh.KindEdge, counting{back}, Config{})
-			e2, _ := run(b, m, mesh.KindApp, there, Config{})
-			_ = here
-			var echo Batch
-			answer := e2.Link(e1.Self())
-			there.each = func(_ mesh.Address, r *wire.Record) error { return echo.Append(answer, r) }
-			_ = answer
+			here, there := &echo{back: back}, &echo{}
+			e1, _ := run(b, memory, mesh.KindEdge, here, Config{})
+			e2, _ := run(b, memory, mesh.KindApp, there, Config{})
+			there.link = e2.Link(e1.Self())
 			l := e1.Link(e2.Self())
-			e := &echoing{l: answer}
-			e2.handler = e
 			r := numbered(0, 64)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -40,17 +35,51 @@ func BenchmarkRoundTrip(b *testing.B) {
 	}
 }
 
-type counting struct{ c chan struct{} }
-
-func (counting) Record(mesh.Address, *wire.Record) error { return nil }
-func (c counting) EndFrame()                             { wake(c.c) }
-func (counting) Opened(mesh.Address)                     {}
-
-type echoing struct {
-	l *Link
-	b Batch
+// BenchmarkOneWay sends as fast as the window allows.
+func BenchmarkOneWay(b *testing.B) {
+	for _, batch := range []int{1, 16} {
+		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
+			memory := bus.NewMemory()
+			e1, _ := run(b, memory, mesh.KindEdge, &echo{}, Config{})
+			e2, _ := run(b, memory, mesh.KindApp, &echo{}, Config{})
+			l := e1.Link(e2.Self())
+			r := numbered(0, 64)
+			b.ReportAllocs()
+			for n := 0; b.Loop(); n++ {
+				if _, err := l.AppendWait(b.Context(), r); err != nil {
+					b.Fatal(err)
+				}
+				if n%batch == 0 {
+					l.Flush()
+				}
+			}
+			l.Flush()
+			if err := e1.Drain(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
 }
 
-func (e *echoing) Record(_ mesh.Address, r *wire.Record) error { return e.b.Append(e.l, r) }
-func (e *echoing) EndFrame()                                   { e.b.Flush() }
-func (e *echoing) Opened(mesh.Address)                         {}
+// echo is a handler that sends back what it gets if it has a link, and tells of each frame if it has a channel.
+type echo struct {
+	link  *Link
+	batch Batch
+	back  chan struct{}
+}
+
+func (e *echo) Record(_ mesh.Address, r *wire.Record) error {
+	if e.link == nil {
+		return nil
+	}
+	return e.batch.Append(e.link, r)
+}
+
+func (e *echo) EndFrame() {
+	e.batch.Flush()
+	if e.back != nil {
+		wake(e.back)
+	}
+}
+
+func (e *echo) Opened(mesh.Address) {}

@@ -13,7 +13,8 @@ type Handler interface {
 	// Record takes one record. Its byte slices are views, valid during the call only. An error says that the record cannot
 	// be read: it breaks the incoming link, and the peer is told.
 	Record(from mesh.Address, r *wire.Record) error
-	// EndFrame follows the last record of one received frame: the place to flush the links those records dirtied.
+	// EndFrame follows the last record of a received frame, or of several that waited together: the place to flush the links
+	// those records dirtied.
 	EndFrame()
 	// Opened says that a new incoming link of from begins: its first, or the one after an earlier one that ended.
 	Opened(from mesh.Address)

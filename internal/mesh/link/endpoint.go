@@ -34,6 +34,8 @@ type Endpoint struct {
 
 	turn    sync.Mutex
 	record  wire.Record // guarded by turn: scratch
+	unended int         // guarded by turn: frames taken since the handler's EndFrame
+	more    bool        // guarded by turn: another message was waiting when the last one came
 	due     []*peer     // guarded by turn: those that a mark is due to
 	dropped []*peer     // guarded by turn: the dead whose link numbers are remembered, oldest first
 

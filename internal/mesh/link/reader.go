@@ -17,6 +17,7 @@ const nobody = "nobody-"
 func (e *Endpoint) receive(m bus.Msg) {
 	e.turn.Lock()
 	defer e.endTurn()
+	e.more = m.More
 	if len(m.Data) == 0 {
 		e.notice(m.Subject)
 		return
@@ -121,7 +122,7 @@ func (e *Endpoint) deliver(p *peer, f *wire.Frame, skip, size int) {
 		e.cfg.Metrics.RecordsReceived.Add(taken)
 		p.marks.set(p.in.mark())
 		p.unmarked.add(load{size, int(taken)})
-		e.handler.EndFrame()
+		e.unended++
 		e.markSoon(p)
 	}
 	if err != nil {

@@ -42,6 +42,7 @@ func (e *Endpoint) soon(f func()) {
 // endTurn runs what was left to be done in a turn, and ends the turn.
 func (e *Endpoint) endTurn() {
 	defer e.turn.Unlock()
+	e.endFrames()
 	for e.waiting.Load() > 0 {
 		e.choresMu.Lock()
 		chores := e.chores
@@ -59,6 +60,18 @@ func (e *Endpoint) endTurn() {
 		default:
 			return
 		}
+	}
+}
+
+// maxUnended is how many frames may be taken before the handler's EndFrame, while more are waiting.
+const maxUnended = 32
+
+// endFrames calls the handler's EndFrame behind the frames that waited together: what they cause then leaves together, one
+// write for many. It is called in a turn.
+func (e *Endpoint) endFrames() {
+	if e.unended > 0 && (!e.more || e.unended >= maxUnended) {
+		e.unended = 0
+		e.handler.EndFrame()
 	}
 }
 

@@ -12,8 +12,10 @@ var packets = []struct {
 	packet     Packet
 }{
 	{"event", "\x00[\"a\"]", Packet{JSON: []byte(`["a"]`)}},
-	{"attachments", "\x02\x01x\x00[\"a\",{\"_placeholder\":true,\"num\":0}]",
-		Packet{JSON: []byte(`["a",{"_placeholder":true,"num":0}]`), Attachments: [][]byte{[]byte("x"), {}}}},
+	{
+		"attachments", "\x02\x01x\x00[\"a\",{\"_placeholder\":true,\"num\":0}]",
+		Packet{JSON: []byte(`["a",{"_placeholder":true,"num":0}]`), Attachments: [][]byte{[]byte("x"), {}}},
+	},
 }
 
 func TestPacketVectors(t *testing.T) {

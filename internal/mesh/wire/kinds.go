@@ -55,12 +55,14 @@ const (
 
 // Known reports whether this version knows the kind. Record.Parse lets an unknown one pass only with FlagSkippable; the
 // receiver then ignores the record.
-func (k Kind) Known() bool { return int(k) < len(kinds) && kinds[k] }
-
-var kinds = [...]bool{
-	KindConnect: true, KindEvent: true, KindReply: true, KindDisconnect: true, KindAckFailed: true,
-	KindAccept: true, KindRefuse: true, KindUnknown: true, KindEmit: true, KindAck: true, KindJoin: true, KindLeave: true,
-	KindClose: true, KindBroadcast: true, KindHandled: true, KindData: true,
-	KindConfirm: true, KindGone: true, KindEdgeEnded: true, KindOpFailed: true,
-	KindHello: true,
+func (k Kind) Known() bool {
+	switch k {
+	case KindConnect, KindEvent, KindReply, KindDisconnect, KindAckFailed,
+		KindAccept, KindRefuse, KindUnknown, KindEmit, KindAck, KindJoin, KindLeave, KindClose, KindBroadcast, KindHandled, KindData,
+		KindConfirm, KindGone, KindEdgeEnded, KindOpFailed,
+		KindHello:
+		return true
+	default:
+		return false
+	}
 }

@@ -19,6 +19,9 @@ func TestRecordVectors(t *testing.T) {
 			if !bytes.Equal(got, append([]byte("before"), want...)) {
 				t.Fatalf("encoded: got %x, want %x", got[6:], want)
 			}
+			if got := tc.record.Size(); got != len(want) {
+				t.Errorf("Size: got %d, want %d", got, len(want))
+			}
 			if len(want) > tc.record.MaxSize() {
 				t.Errorf("MaxSize: got %d for %d bytes", tc.record.MaxSize(), len(want))
 			}
@@ -79,6 +82,7 @@ func TestRecordRefused(t *testing.T) {
 		{"empty offset", "\x01\x00\x80\x20\x00\x00"},
 		{"zero lease", "\x01\x00\x80\x40\x00\x00"},
 		{"broken extension", "\x01\x00\x80\x80\x01\x02\x01\x05\x00"},
+		{"extension without length", "\x01\x00\x80\x80\x01\x01\x81\x00"},
 	} {
 		var r Record
 		if _, err := r.Parse([]byte(tc.wire)); !errors.Is(err, ErrMalformed) {
@@ -149,18 +153,15 @@ func FuzzRecord(f *testing.F) {
 			}
 			return
 		}
-		if !r.Kind.Known() {
+		read, got := b[:len(b)-len(rest)], r.Append(nil)
+		if len(got) != r.Size() || len(got) > r.MaxSize() {
+			t.Fatalf("got Size %d and MaxSize %d for %d bytes", r.Size(), r.MaxSize(), len(got))
+		}
+		if len(got) < len(read) && r.Flags&FlagSkippable != 0 {
 			return // fields of later versions are not kept
 		}
-		read := b[:len(b)-len(rest)]
-		if unknown := len(r.Append(nil)) < len(read) && r.Flags&FlagSkippable != 0; unknown {
-			return
-		}
-		if got := r.Append(nil); !bytes.Equal(got, read) {
+		if !bytes.Equal(got, read) {
 			t.Fatalf("encoded again: got %x, want %x", got, read)
-		}
-		if len(read) > r.MaxSize() {
-			t.Fatalf("MaxSize: got %d for %d bytes", r.MaxSize(), len(read))
 		}
 	})
 }

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bufio"
 	"encoding/hex"
 	"math"
 	"os"
@@ -24,12 +23,16 @@ var records = []struct {
 }{
 	{"hello", Record{Kind: KindHello, Flags: FlagControl}},
 	{"connect", Record{Kind: KindConnect, Socket: SocketAddr{edge1, 1, 1}, Namespace: []byte("/"), Seq: 1, Epoch: 1, Body: []byte("body")}},
-	{"event", Record{Kind: KindEvent, Socket: SocketAddr{edge1, 300, 2}, Namespace: []byte("/chat"), Seq: 200, Epoch: 3,
-		ID: []byte("42"), Body: []byte(`["say","hi"]`)}},
+	{"event", Record{
+		Kind: KindEvent, Socket: SocketAddr{edge1, 300, 2}, Namespace: []byte("/chat"), Seq: 200, Epoch: 3,
+		ID: []byte("42"), Body: []byte(`["say","hi"]`),
+	}},
 	{"redelivered", Record{Kind: KindEvent, Flags: FlagRedelivered, Socket: SocketAddr{edge1, 0, 0}, Seq: 2, Body: []byte("x")}},
 	{"reply", Record{Kind: KindReply, Socket: SocketAddr{edge1, 9, 1}, Seq: 5, Ack: 77, Body: []byte(`[]`)}},
-	{"emit", Record{Kind: KindEmit, Flags: FlagVolatile | FlagNoCompress, Socket: SocketAddr{edge1, 5, 6}, Namespace: []byte("/n"),
-		Handled: 4, Epoch: 1, Origin: app1, Partition: 0, PartitionEpoch: 1, Op: 1, Ack: 1, Body: []byte("p")}},
+	{"emit", Record{
+		Kind: KindEmit, Flags: FlagVolatile | FlagNoCompress, Socket: SocketAddr{edge1, 5, 6}, Namespace: []byte("/n"),
+		Handled: 4, Epoch: 1, Origin: app1, Partition: 0, PartitionEpoch: 1, Op: 1, Ack: 1, Body: []byte("p"),
+	}},
 	{"confirm", Record{Kind: KindConfirm, Flags: FlagControl, Partition: 63, PartitionEpoch: 7, Op: 128}},
 	{"partition alone", Record{Kind: KindConfirm, Partition: 5}},
 	{"fragment", Record{Kind: KindBroadcast, Fragment: Fragment{1, 2}, Body: []byte("second half")}},
@@ -50,8 +53,10 @@ var frames = []struct {
 	frame Frame
 }{
 	{"data", Frame{Kind: FrameData, Sender: app1, Link: 1, First: 1, Count: 1, Records: []byte{48, 32, 0, 0}}},
-	{"data with mark", Frame{Kind: FrameData, Sender: app1, Link: 7, First: 1 << 40, Mark: Mark{Link: 3, Seq: 99, Gap: true}, Lease: 5,
-		Count: 2, Records: []byte{48, 32, 0, 0, 48, 0, 0, 0}}},
+	{"data with mark", Frame{
+		Kind: FrameData, Sender: app1, Link: 7, First: 1 << 40, Mark: Mark{Link: 3, Seq: 99, Gap: true}, Lease: 5,
+		Count: 2, Records: []byte{48, 32, 0, 0, 48, 0, 0, 0},
+	}},
 	{"mark", Frame{Kind: FrameMark, Sender: app1, Mark: Mark{Link: 3, Seq: math.MaxUint64}}},
 	{"ask for the first", Frame{Kind: FrameMark, Sender: app1, Mark: Mark{Link: 3, Gap: true}}},
 	{"ended", Frame{Kind: FrameBreak, Sender: app1, Link: 4}},
@@ -61,14 +66,13 @@ var frames = []struct {
 // golden returns the vectors of a file of testdata, lines of a name, a colon and hex.
 func golden(tb testing.TB, file string) map[string][]byte {
 	tb.Helper()
-	f, err := os.Open(filepath.Join("testdata", file))
+	content, err := os.ReadFile(filepath.Join("testdata", file))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer f.Close()
 	vectors := map[string][]byte{}
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		name, text, _ := strings.Cut(lines.Text(), ": ")
+	for line := range strings.Lines(string(content)) {
+		name, text, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		if vectors[name], err = hex.DecodeString(text); err != nil {
 			tb.Fatalf("vector %q of %s: %v", name, file, err)
 		}
