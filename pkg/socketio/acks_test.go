@@ -194,7 +194,9 @@ func TestTypedHandlers(t *testing.T) {
 		}
 	}
 	c.emit("", "greet") // without acknowledgement only the error is reported
-	receive(t, "the error", failures)
+	if err := receive(t, "the error", failures); !errors.Is(err, ErrMissingArgument) {
+		t.Errorf("got %v, want %v", err, ErrMissingArgument)
+	}
 }
 
 func TestHandlerFailures(t *testing.T) {

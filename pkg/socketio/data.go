@@ -94,5 +94,8 @@ func parseData(raw []byte) (map[string]json.RawMessage, error) {
 	if err := json.Unmarshal(raw, &data); err != nil {
 		return nil, fmt.Errorf("socket data: %w", err)
 	}
+	if len(data) == 0 {
+		return nil, nil
+	}
 	return data, nil
 }

@@ -151,9 +151,54 @@ func TestTooManyPacketsBreakTheLink(t *testing.T) {
 		t.Error("broken without a reason")
 	}
 	close(resume)
-	r.knock(s, "/") // on a new link: the edge has closed what was here before
 	if d := receive(t, "the disconnect", ended); d.Reason != "transport close" {
 		t.Errorf("got %+v", d)
+	}
+}
+
+func TestEdgeOpensANewLink(t *testing.T) {
+	ended := make(chan Disconnect, 1)
+	r, s, _, _ := serve(t, func(s *Socket) { s.OnDisconnect(func(d Disconnect) { ended <- d }) })
+	r.join(s, "/")
+	r.edge.Drop(s.self.Instance)
+	r.join(s, "/") // on a new link: the edge has closed what was here before
+	if d := receive(t, "the disconnect", ended); d.Reason != "transport close" {
+		t.Errorf("got %+v", d)
+	}
+	if n := s.sockets.len(); n != 1 {
+		t.Errorf("%d sockets are left, want 1", n)
+	}
+}
+
+func TestForeignRecordsBreakTheLink(t *testing.T) {
+	foreign := wire.SocketAddr{Edge: mesh.NewInstanceID(), Slot: 1, Generation: 1}
+	for name, record := range map[string]func(*client) wire.Record{
+		"socket of another edge": func(*client) wire.Record { return wire.Record{Kind: wire.KindEvent, Socket: foreign} },
+		"malformed connect": func(c *client) wire.Record {
+			return wire.Record{Kind: wire.KindConnect, Socket: c.addr, Body: []byte{255}}
+		},
+		"malformed event": func(c *client) wire.Record { return wire.Record{Kind: wire.KindEvent, Socket: c.addr} },
+		"malformed reply": func(c *client) wire.Record { return wire.Record{Kind: wire.KindReply, Socket: c.addr} },
+		"malformed disconnect": func(c *client) wire.Record {
+			return wire.Record{Kind: wire.KindDisconnect, Socket: c.addr, Body: []byte{255}}
+		},
+		"operation": func(c *client) wire.Record { return wire.Record{Kind: wire.KindJoin, Socket: c.addr} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, s, _, _ := serve(t, nothing)
+			c := r.join(s, "/")
+			broken := make(chan error, 1)
+			l := r.edge.Link(s.self)
+			l.OnBreak(func(err error) { broken <- err })
+			rec := record(c)
+			if _, err := l.Append(&rec); err != nil {
+				t.Fatal(err)
+			}
+			l.Flush()
+			if err := receive(t, "the break", broken); err == nil {
+				t.Error("broken without a reason")
+			}
+		})
 	}
 }
 

@@ -24,7 +24,7 @@ func (c *encoder) search(dst []byte, attachments [][]byte, v reflect.Value) ([]b
 		return dst, attachments, err
 	}
 	m := marker{c: c, path: map[address]struct{}{}}
-	rand.Read(m.secret[:]) //nolint:errcheck // crypto/rand.Read never returns an error since Go 1.24
+	rand.Read(m.secret[:])
 	copied := reflect.New(v.Type()).Elem()
 	copied.Set(v)
 	if err := m.mark(copied); err != nil {

@@ -35,8 +35,9 @@ type inbox struct {
 type job struct {
 	seq     uint64
 	connect bool
-	id      []byte // acknowledgement id
-	body    []byte // of an event
+	rooms   []string // for the connection: where the auth service wants the socket
+	id      []byte   // acknowledgement id
+	body    []byte   // of an event
 }
 
 // manner is how a socket ends.
@@ -124,7 +125,7 @@ func (s *Socket) work() {
 			s.ended(*end)
 			continue
 		case j.connect:
-			s.join()
+			s.join(j.rooms)
 		default:
 			s.dispatch(j)
 		}
@@ -153,7 +154,7 @@ func (s *Socket) next() (j job, end *Disconnect, ok bool) {
 }
 
 // join decides by the middlewares whether the client may join, and runs the connection handlers.
-func (s *Socket) join() {
+func (s *Socket) join(rooms []string) {
 	server := s.ns.server
 	ctx := server.handlerContext()
 	for _, m := range s.ns.middlewares {
@@ -166,11 +167,7 @@ func (s *Socket) join() {
 			return
 		}
 	}
-	var c siomeshv1.Connect
-	if err := proto.Unmarshal(s.body, &c); err != nil {
-		server.reports.put(fmt.Errorf("decode connect record: %w", err))
-	}
-	body, err := proto.Marshal(&siomeshv1.Accept{SocketId: s.id, User: s.user, Rooms: c.GetRooms()})
+	body, err := proto.Marshal(&siomeshv1.Accept{SocketId: s.id, User: s.user, Rooms: rooms})
 	if err == nil {
 		err = s.change(&wire.Record{Kind: wire.KindAccept, Body: body})
 	}
@@ -182,7 +179,7 @@ func (s *Socket) join() {
 		return
 	}
 	s.mu.Lock()
-	s.enter(c.GetRooms())
+	s.enter(rooms)
 	s.accepted.Store(true)
 	s.mu.Unlock()
 	for _, f := range s.ns.connection {
@@ -281,7 +278,8 @@ func (s *Socket) tell(event string, handlers []func(Disconnect), d Disconnect) {
 
 // report brings a handler's error to OnError. That the client has left is no failure of a handler.
 func (s *Socket) report(event string, err error) {
-	if err != nil && !(s.gone.Load() && errors.Is(err, ErrDisconnected)) {
-		s.ns.server.reports.put(&HandlerError{Socket: s, Event: event, Err: err})
+	if err == nil || s.gone.Load() && errors.Is(err, ErrDisconnected) {
+		return
 	}
+	s.ns.server.reports.put(&HandlerError{Socket: s, Event: event, Err: err})
 }

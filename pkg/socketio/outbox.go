@@ -99,7 +99,7 @@ func retriable(err error) bool {
 func (o *outbox) wait(ctx context.Context, p *partition, w *waiter, r *wire.Record) (*link.Link, error) {
 	timer := time.NewTimer(o.timeout)
 	defer timer.Stop()
-	reason := ErrNoRooms
+	var reason error
 	for {
 		l, err := p.turn(o, w, r)
 		switch {

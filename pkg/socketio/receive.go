@@ -43,7 +43,11 @@ func (h receiver) Record(from mesh.Address, r *wire.Record) error {
 		if r.Socket.Edge != from.Instance {
 			return fmt.Errorf("record %d about a socket of another edge", r.Kind)
 		}
-		return h.fromEdge(r)
+		err := h.fromEdge(r)
+		if err != nil { // the link breaks, and the edge closes the connections of the sockets it has here
+			h.server.edgeEnded(from.Instance)
+		}
+		return err
 	case mesh.KindRooms:
 		return h.fromRooms(from.Instance, r)
 	default:
@@ -109,7 +113,7 @@ func (h receiver) connect(r *wire.Record) error {
 		ns: ns, addr: r.Socket, epoch: r.Epoch, id: c.GetSocketId(), user: c.GetUser(), body: body, data: data,
 	}
 	h.server.sockets.add(s)
-	return s.push(job{seq: r.Seq, connect: true})
+	return s.push(job{seq: r.Seq, connect: true, rooms: c.GetRooms()})
 }
 
 func (h receiver) fromRooms(from mesh.InstanceID, r *wire.Record) error {

@@ -58,7 +58,7 @@ func newRing(tb testing.TB) *ring {
 // background runs f until the test ends or the returned function is called, which waits for it.
 func background(tb testing.TB, f func(context.Context) error) (stop func()) {
 	tb.Helper()
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // it must outlive what Cleanup ends before
+	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { // stop waits
 		defer close(done)
@@ -316,6 +316,7 @@ func (c *client) apply(r *wire.Record) error {
 		}
 	case wire.KindRefuse, wire.KindClose:
 		delete(c.ring.clients, c.addr)
+	default:
 	}
 	c.put(r, r.Body)
 	if r.Kind == wire.KindClose {
@@ -462,7 +463,7 @@ func (r *ring) serverFor(tune ...func(*Config)) (*Server, chan error) {
 		}
 	})
 	r.tb.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience) //nolint:usetesting // its context has ended here
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := s.Close(ctx); err != nil {
 			r.tb.Logf("close: %v", err)

@@ -93,10 +93,11 @@ func (s *Socket) roomsNow() []string {
 	if s.accepted.Load() {
 		rooms = append(rooms, s.id)
 	}
+	own := len(rooms)
 	for room := range s.rooms {
 		rooms = append(rooms, room)
 	}
-	slices.Sort(rooms[min(1, len(rooms)):])
+	slices.Sort(rooms[own:])
 	return rooms
 }
 
