@@ -30,6 +30,7 @@ type Msg struct {
 	Subject string
 	Reply   string // where an answer goes; empty if none is wanted
 	Data    []byte
+	More    bool // another message waits already: work that one round can do for both may be put off
 }
 
 // Lane says which of a process's connections carries a receiver's messages, so that control traffic never waits behind data.

@@ -113,6 +113,7 @@ func (r *memoryReceiver) drain(ctx context.Context) {
 		}
 		batch[i] = delivery{}
 		r.waiting.Add(-1)
+		d.msg.More = i < len(batch)-1
 		d.to.handler(d.msg)
 	}
 	r.spare = batch[:0]

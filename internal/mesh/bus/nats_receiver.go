@@ -145,7 +145,7 @@ func (r *natsReceiver) deliver(m *nats.Msg) {
 	if !ok || !h.queued && r.origin != "" && len(m.Header) > 0 && m.Header.Get(originHeader) == r.origin {
 		return
 	}
-	h.handle(Msg{Subject: m.Subject, Reply: m.Reply, Data: m.Data})
+	h.handle(Msg{Subject: m.Subject, Reply: m.Reply, Data: m.Data, More: len(r.queue) > 0})
 }
 
 func (r *natsReceiver) end() {

@@ -108,6 +108,7 @@ func (e *Endpoint) runTicker(ctx context.Context) {
 
 // giveMarks sends the marks that found no frame to ride on.
 func (e *Endpoint) giveMarks() {
+	e.more = false // whatever was said to wait: what has been taken ends now
 	for i, p := range e.due {
 		p.listed = false
 		e.sendMark(p)
