@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -56,7 +57,7 @@ func (f *processFlags) do(c command, out output) error {
 	}
 	g.Add(run.SignalHandler(context.Background(), os.Interrupt, syscall.SIGTERM))
 	err = g.Run()
-	if _, signalled := err.(run.SignalError); signalled { //nolint:errorlint // run documents this very type
+	if errors.Is(err, run.ErrSignal) {
 		log.Info("stopped", slog.Any("err", err))
 		return nil
 	}
