@@ -118,6 +118,7 @@ func (e *Endpoint) data(p *peer, f *wire.Frame, size int) {
 func (e *Endpoint) deliver(p *peer, f *wire.Frame, skip, size int) {
 	before := p.in.next
 	err := e.records(p, f, skip)
+	e.record = wire.Record{} // may be views of something large
 	if taken := p.in.next - before; taken > 0 {
 		e.cfg.Metrics.RecordsReceived.Add(taken)
 		p.marks.set(p.in.mark())
