@@ -252,16 +252,6 @@ func (p *peer) waitClosed(want Reason) {
 	}
 }
 
-// open reports whether the session has not ended.
-func (p *peer) open() bool {
-	select {
-	case <-p.closed:
-		return false
-	default:
-		return true
-	}
-}
-
 // pipeListener listens for net.Pipe connections.
 type pipeListener struct {
 	conns chan net.Conn

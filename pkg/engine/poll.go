@@ -40,6 +40,7 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 		s.writePoll(w, r, a)
 	case <-r.Context().Done():
 		if s.abortPoll(p) {
+			w.WriteHeader(http.StatusBadRequest) // for whoever is still there, say a proxy
 			return
 		}
 		s.writePoll(w, r, <-p.answer) // it was answered in that moment

@@ -143,7 +143,10 @@ func (s *Session) deliver(r *http.Request, body []byte) postResult {
 			return postAborted
 		}
 		var err error
-		if more, err = s.deliverBatch(&payload); err != nil {
+		switch more, err = s.deliverBatch(&payload); {
+		case errors.Is(err, errPostCut):
+			return postAborted
+		case err != nil:
 			return postRefused
 		}
 	}
@@ -187,7 +190,13 @@ func (s *Session) deliverBatch(payload *payloadReader) (more bool, err error) {
 			s.fail(ParseError, err, endNow)
 			return false, err
 		}
-		if !ok || !s.receive(pkt) {
+		if !ok {
+			return false, nil
+		}
+		if !s.receive(pkt) {
+			if pkt.kind != packetClose && s.isClosed() {
+				return false, errPostCut // not by the client, nor by Close: say that it was not heard
+			}
 			return false, nil
 		}
 	}
@@ -195,7 +204,7 @@ func (s *Session) deliverBatch(payload *payloadReader) (more bool, err error) {
 }
 
 // waitResumed waits while the session is paused. It returns false when the client has
-// given up the POST meanwhile, which ends the session, or the session was discarded.
+// given up the POST meanwhile, which ends the session.
 func (s *Session) waitResumed(r *http.Request) bool {
 	for {
 		resumed := s.gate()
@@ -203,10 +212,7 @@ func (s *Session) waitResumed(r *http.Request) bool {
 			return true
 		}
 		select {
-		case <-resumed:
-			if s.isClosed() {
-				return false
-			}
+		case <-resumed: // or ended
 		case <-r.Context().Done():
 			s.fail(TransportError, errPostAborted, endNow)
 			return false

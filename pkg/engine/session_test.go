@@ -81,6 +81,7 @@ func TestVolatilePolling(t *testing.T) {
 // client that does not read ends as SlowClient without anybody having waited.
 func TestSlowWebSocket(t *testing.T) {
 	onEachConn(t, Config{MaxOutboundBytes: 1 << 20}, options{}, func(t *testing.T, e *env) {
+		t.Helper()
 		c, p := e.openWS()
 		eventually(t, "writable connection", func() bool { return p.s.SendVolatile(text("volatile")) })
 		if got := c.text(); got != "4volatile" {
@@ -189,7 +190,7 @@ func TestPausedPostEnds(t *testing.T) {
 		p.onMessage = func(p *peer, _ string) { p.s.Pause() }
 	}})
 	hold := func(ctx context.Context) (*poller, chan response) {
-		c := e.openPolling()
+		c := e.openPolling() //nolint:contextcheck // ctx is for the POST alone
 		post := make(chan response, 1)
 		go func() { // waited for by each use
 			post <- e.do(ctx, http.MethodPost, "transport=polling&sid="+c.sid, "4x\x1e4y")
@@ -240,9 +241,11 @@ func TestEndInsideMessage(t *testing.T) {
 				t.Errorf("heard %s", got)
 			}
 			poll := e.openPolling()
-			poll.wantPost("4end\x1e4more")
-			if name == "close" {
+			if res := poll.post("4end\x1e4more"); name == "close" {
+				wantResponse(t, res, 200, "ok")
 				poll.wantGet(200, "6\x1e1")
+			} else if res.err == nil {
+				t.Errorf("POST with a packet that was not heard got %d %q", res.status, res.body)
 			}
 			poll.p.waitClosed(ForcedClose)
 			poll.wantGone()
@@ -253,6 +256,7 @@ func TestEndInsideMessage(t *testing.T) {
 // Everything at once, for the race detector: many senders, pauses, an upgrade and the end.
 func TestSessionUnderFire(t *testing.T) {
 	onEachConn(t, Config{MaxOutboundBytes: 64 << 20}, echoing(), func(t *testing.T, e *env) {
+		t.Helper()
 		c := e.openPolling()
 		shared := NewBinary([]byte("shared"))
 		var wg sync.WaitGroup

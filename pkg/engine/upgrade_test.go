@@ -98,6 +98,7 @@ func (c *poller) probing() bool {
 // the upgrade can be tried again.
 func TestUpgradeFailsAndIsRetried(t *testing.T) {
 	onEachConn(t, Config{}, echoing(), func(t *testing.T, e *env) {
+		t.Helper()
 		c := e.openPolling()
 		for name, spoil := range map[string]func(*wsClient){
 			"message":       func(w *wsClient) { w.send("4x"); w.wantClose("") },
@@ -133,6 +134,7 @@ func TestUpgradeFailsAndIsRetried(t *testing.T) {
 // UPG-009: the end of the session ends the probe.
 func TestUpgradeSessionCloses(t *testing.T) {
 	onEachConn(t, Config{}, options{}, func(t *testing.T, e *env) {
+		t.Helper()
 		c := e.openPolling()
 		w := c.probe()
 		c.p.s.Discard(ForcedClose)
@@ -180,6 +182,7 @@ func TestUpgradeKeepsOrder(t *testing.T) {
 	const messages = 60
 	for _, after := range []int{0, 1, 7, 30, 59} {
 		onEachConn(t, Config{}, options{}, func(t *testing.T, e *env) {
+			t.Helper()
 			c := e.openPolling()
 			var sending sync.WaitGroup
 			sending.Go(func() {

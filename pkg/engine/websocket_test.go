@@ -46,6 +46,7 @@ func TestWebSocketViolations(t *testing.T) {
 		{"ping packet", client(ws.NewTextFrame([]byte("2"))), 0, TransportError}, // HB-009
 	}
 	onEachConn(t, Config{MaxHTTPBufferSize: 1000}, options{}, func(t *testing.T, e *env) {
+		t.Helper()
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
 				c, p := e.openWS()
@@ -66,6 +67,7 @@ func TestWebSocketViolations(t *testing.T) {
 // A message of exactly the limit passes, also with control frames between its fragments.
 func TestWebSocketFragments(t *testing.T) {
 	onEachConn(t, Config{MaxHTTPBufferSize: 1000}, echoing(), func(t *testing.T, e *env) {
+		t.Helper()
 		c, p := e.openWS()
 		rest := strings.Repeat("x", 499)
 		c.write(part(ws.OpText, false, "4"+rest), ws.NewPingFrame([]byte("are you there")),
@@ -97,6 +99,7 @@ func TestWebSocketFragments(t *testing.T) {
 // WS-008: the ways a client leaves.
 func TestWebSocketClientCloses(t *testing.T) {
 	onEachConn(t, Config{}, options{}, func(t *testing.T, e *env) {
+		t.Helper()
 		c, p := e.openWS()
 		c.write(ws.NewCloseFrame(ws.NewCloseFrameBody(1000, "bye")))
 		if got := c.want(ws.OpClose); got != "\x03\xe8" {
@@ -117,6 +120,7 @@ func TestWebSocketClientCloses(t *testing.T) {
 // WS-007, WS-009: all that was sent arrives before the close frame, even what the kernel refused.
 func TestWebSocketClose(t *testing.T) {
 	onEachConn(t, Config{MaxOutboundBytes: 64 << 20}, options{}, func(t *testing.T, e *env) {
+		t.Helper()
 		c, p := e.openWS()
 		const n, size = 100, 64 << 10 // WS-011
 		for i := range n {
@@ -225,6 +229,7 @@ func TestWebSocketBatch(t *testing.T) {
 // Echo of messages of all sizes, split anywhere, with pings between the fragments.
 func TestWebSocketRandomTraffic(t *testing.T) {
 	onEachConn(t, Config{}, echoing(), func(t *testing.T, e *env) {
+		t.Helper()
 		c, _ := e.openWS()
 		sizes := []int{0, 1, 125, 126, 4096, 40_000, 65_535, 65_536, 200_000}
 		go func() { // ends when all is written; the echoes below prove that
