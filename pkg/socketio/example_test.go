@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"time"
 
 	"github.com/siomesh/siomesh/pkg/socketio"
@@ -15,39 +14,55 @@ type (
 	Renamed struct{ From, To string }
 )
 
-// An application: connect, register handlers, run.
+// An application: connect, register handlers, run. Every method returns its error; most programs only look at it where they
+// can do something about it, since failures of what was accepted go to OnError.
 func Example() {
-	ctx := context.Background()
+	if err := serve(context.Background()); err != nil {
+		fmt.Println(err)
+	}
+}
+
+func serve(ctx context.Context) error {
 	io, err := socketio.Connect(ctx, "nats://127.0.0.1:4222", socketio.Config{App: "chat"})
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
-	io.Of("/chat").Use(func(ctx context.Context, s *socketio.Socket) error {
-		if s.Handshake().Auth.Get("token") == "" {
-			return &socketio.ConnectError{Message: "not authorized", Data: map[string]any{"retry": true}}
-		}
-		return nil
-	})
-	io.Of("/chat").OnConnection(func(s *socketio.Socket) {
-		s.On("say", func(ctx context.Context, e *socketio.Event) error {
-			var room, text string
-			if err := e.Bind(&room, &text); err != nil {
-				return err
+	chat := io.Of("/chat")
+	err = errors.Join(
+		chat.Use(func(_ context.Context, s *socketio.Socket) error {
+			if s.Handshake().Auth.Get("token") == "" {
+				return &socketio.ConnectError{Message: "not authorized", Data: map[string]any{"retry": true}}
 			}
-			s.To(room).Emit("said", s.ID(), text)
-			return e.Ack("ok")
-		})
-		socketio.On(s, "rename", func(ctx context.Context, in Rename) (Renamed, error) {
-			var from string
-			_, err := s.Data().Get("name", &from)
-			return Renamed{From: from, To: in.To}, errors.Join(err, s.Data().Set("name", in.To))
-		})
-		s.OnDisconnect(func(d socketio.Disconnect) { log.Println(d.Reason, d.Description, d.Rooms) })
-		s.Join("lobby")
-	})
-	if err := io.Run(ctx); err != nil {
-		log.Fatal(err)
+			return nil
+		}),
+		chat.OnConnection(enter),
+	)
+	if err != nil {
+		return err
 	}
+	return io.Run(ctx)
+}
+
+func enter(s *socketio.Socket) {
+	s.On("say", func(_ context.Context, e *socketio.Event) error {
+		var room, text string
+		if err := e.Bind(&room, &text); err != nil {
+			return err
+		}
+		if err := s.To(room).Emit("said", s.ID(), text); err != nil {
+			return err
+		}
+		return e.Ack("ok") // does nothing if the client wants none
+	})
+	socketio.On(s, "rename", func(_ context.Context, in Rename) (Renamed, error) {
+		var from string
+		_, err := s.Data().Get("name", &from)
+		return Renamed{From: from, To: in.To}, errors.Join(err, s.Data().Set("name", in.To))
+	})
+	s.OnDisconnect(func(d socketio.Disconnect) { // d.Reason, d.Description, d.Rooms
+		_ = s.To(d.Rooms...).Emit("left", s.ID(), d.Reason)
+	})
+	_ = s.Join("lobby") // an error here is also one of the next operation
 }
 
 // A program that only sends needs no Run.
@@ -56,14 +71,14 @@ func ExampleConnect() {
 	defer cancel()
 	io, err := socketio.Connect(ctx, "nats://127.0.0.1:4222", socketio.Config{App: "ticker"})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
-	defer io.Close(ctx)
-	if err := io.To("lobby").Except("muted").Volatile().Emit("tick", time.Now()); err != nil {
-		log.Println(err)
-	}
-	if err := io.Flush(ctx); err != nil { // everything sent so far has reached the edges
-		log.Println(err)
+	err = io.To("lobby").Except("muted").Emit("tick", time.Now())
+	err = errors.Join(err, io.Flush(ctx)) // has reached the edges
+	err = errors.Join(err, io.Close(ctx))
+	if err != nil {
+		fmt.Println(err)
 	}
 }
 
@@ -73,11 +88,11 @@ func ExampleServer_OnError() {
 		var failure *socketio.HandlerError
 		switch {
 		case errors.As(err, &failure):
-			log.Println("event", failure.Event, "of namespace", failure.Socket.Namespace().Name(), failure.Err)
+			fmt.Println("event", failure.Event, "of namespace", failure.Socket.Namespace().Name(), failure.Err)
 		case errors.Is(err, socketio.ErrLost):
-			log.Println("some of what was sent may not have arrived:", err)
+			fmt.Println("some of what was sent may not have arrived:", err)
 		default:
-			log.Println(err)
+			fmt.Println(err)
 		}
 	})
 }
@@ -87,40 +102,41 @@ func ExampleServer_Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()
 	if err := io.Close(ctx); err != nil {
-		log.Println("handlers did not finish:", err)
+		fmt.Println("handlers did not finish:", err)
 	}
 }
 
 func ExampleNamespace_Use() {
 	var io *socketio.Server // from Connect
-	io.Of("/admin").Use(func(_ context.Context, s *socketio.Socket) error {
+	err := io.Of("/admin").Use(func(_ context.Context, s *socketio.Socket) error {
 		if s.User() != "root" {
 			return &socketio.ConnectError{Message: "not authorized"}
 		}
 		return s.Join("admins")
 	})
+	if err != nil { // only after Run
+		fmt.Println(err)
+	}
 }
 
 func ExampleSocket_EmitWithAck() {
-	var io *socketio.Server // from Connect
-	io.OnConnection(func(s *socketio.Socket) {
-		reply, err := s.Timeout(2*time.Second).EmitWithAck(context.Background(), "ready?")
-		var ready bool
-		if err := errors.Join(err, reply.Bind(&ready)); err != nil {
-			log.Println(err)
-		}
-	})
+	var s *socketio.Socket // in a handler, which may wait
+	reply, err := s.Timeout(2*time.Second).EmitWithAck(context.Background(), "ready?")
+	var ready bool
+	if err = errors.Join(err, reply.Bind(&ready)); err != nil {
+		fmt.Println(err)
+	}
 }
 
 func ExampleSocket_Disconnect() {
 	var s *socketio.Socket // in a handler
 	s.OnDisconnecting(func(socketio.Disconnect) {
-		for _, room := range s.Rooms() {
-			s.To(room).Emit("left", s.ID())
+		if err := s.To(s.Rooms()...).Emit("left", s.ID()); err != nil {
+			fmt.Println(err)
 		}
 	})
 	if err := s.Disconnect(true); err != nil { // all namespaces, and the connection
-		log.Println(err)
+		fmt.Println(err)
 	}
 }
 
@@ -129,20 +145,20 @@ func ExampleBroadcastOperator() {
 	players := io.Of("/game").To("red", "blue")
 	active := players.Except("paused") // players is as it was
 	if err := errors.Join(players.Emit("score", 1, 2), active.Volatile().Emit("move", []byte{3, 4})); err != nil {
-		log.Println(err)
+		fmt.Println(err)
 	}
 	n, err := active.Count(context.Background())
-	log.Println(n, err)
+	fmt.Println(n, err)
 }
 
 func ExampleSocket_Data() {
 	var s *socketio.Socket // in a handler
 	if err := s.Data().Set("score", 10); err != nil {
-		log.Println(err)
+		fmt.Println(err)
 	}
 	var score int
 	found, err := s.Data().Get("score", &score)
-	log.Println(found, score, err)
+	fmt.Println(found, score, err)
 }
 
 func ExampleOn() {

@@ -66,7 +66,7 @@ func (n *Namespace) Count(ctx context.Context) (int, error) { return n.all().Cou
 func (n *Namespace) all() BroadcastOperator { return BroadcastOperator{namespace: n} }
 
 // Of returns the namespace of that name; a missing leading slash is added and "" is "/" (NSP-001). Run announces the
-// namespaces that have a handler or middleware, and "/" if none has; on others this Server only sends.
+// namespaces that have a handler or middleware, and clients can join these; on others this Server only sends.
 func (s *Server) Of(name string) *Namespace {
 	if name == "" || name[0] != '/' {
 		name = "/" + name
@@ -97,16 +97,14 @@ func (s *Server) register(n *Namespace, change func()) error {
 	return nil
 }
 
-// served returns the names to announce, sorted. The caller holds mu.
+// served returns the names to announce, sorted. The caller holds mu. One without handlers is not served, not even "/": many
+// applications share a mesh, and one that only sends to a namespace must not be given its sockets.
 func (s *Server) served() []string {
 	var names []string
 	for name, n := range s.namespaces {
 		if len(n.middlewares) > 0 || len(n.connection) > 0 {
 			names = append(names, name)
 		}
-	}
-	if len(names) == 0 {
-		return []string{"/"}
 	}
 	slices.Sort(names)
 	return names

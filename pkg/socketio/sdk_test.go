@@ -166,6 +166,8 @@ func TestUnknownNamespace(t *testing.T) {
 	r := newRing(t)
 	r.startRooms()
 	s, _ := r.serverFor()
+	_ = s.Of("/known").OnConnection(nothing)
+	s.Of("/nobody")
 	run(t, s)
 	var refusal siomeshv1.Refuse
 	if err := proto.Unmarshal(r.knock(s, "/nobody").expect(wire.KindRefuse).body, &refusal); err != nil {
@@ -174,7 +176,7 @@ func TestUnknownNamespace(t *testing.T) {
 	if got, want := refusal.GetMessage(), "Invalid namespace"; got != want { // NSP-005
 		t.Errorf("got %q, want %q", got, want)
 	}
-	r.join(s, "/") // nothing else was registered, so this one is served
+	r.join(s, "/known")
 }
 
 func TestClientLeavesDuringMiddleware(t *testing.T) {

@@ -201,9 +201,6 @@ func (s *Server) begin(ctx context.Context) error {
 	}
 	s.announced = map[string]*Namespace{}
 	for _, name := range s.served() {
-		if s.namespaces[name] == nil {
-			s.namespaces[name] = newNamespace(s, name)
-		}
 		s.announced[name] = s.namespaces[name]
 	}
 	s.handlers, s.giveUp = context.WithCancel(context.WithoutCancel(ctx))
@@ -387,7 +384,7 @@ func (s *Server) handlerContext() context.Context { return s.handlers }
 func (s *Server) describe(p *siomeshv1.Presence) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p.Draining = s.phase != running
+	p.Draining = s.phase != running || len(s.announced) == 0
 	p.Load = uint64(s.sockets.len())
 	for name := range s.announced {
 		p.Namespaces = append(p.Namespaces, &siomeshv1.Namespace{Match: &siomeshv1.Namespace_Name{Name: name}})
