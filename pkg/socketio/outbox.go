@@ -21,6 +21,7 @@ type outbox struct {
 	window  int                           // bytes per partition
 	timeout time.Duration                 // of a wait for room or an owner
 	report  func(error)                   // must not block
+	flusher *flusher                      // writes what was appended
 	closed  chan struct{}                 // closed by close
 	waiting atomic.Int32                  // senders in all queues, so that a mark costs nothing while there are none
 
@@ -40,12 +41,13 @@ func newOutbox(links func(mesh.Address) *link.Link, cfg Config, report func(erro
 		window:  cfg.OperationWindow,
 		timeout: cfg.EmitTimeout,
 		report:  report,
+		flusher: newFlusher(),
 		closed:  make(chan struct{}),
 		known:   map[mesh.InstanceID]*link.Link{},
 	}
 }
 
-// send appends r, whose Partition is set, to the link of the partition's owner. It waits for an owner and for room in the
+// send appends r, whose Partition is set, to the link of the partition's owner, and has it written. It waits for an owner and for room in the
 // windows until ctx ends or the timeout has passed; those who wait are served in turn.
 func (o *outbox) send(ctx context.Context, r *wire.Record) error {
 	p := &o.parts[r.Partition]
@@ -54,7 +56,7 @@ func (o *outbox) send(ctx context.Context, r *wire.Record) error {
 	p.mu.Unlock()
 	switch {
 	case err == nil:
-		l.Flush()
+		o.flusher.soon(l)
 		return nil
 	case !retriable(err):
 		return err
@@ -70,25 +72,29 @@ func (o *outbox) send(ctx context.Context, r *wire.Record) error {
 	if err != nil {
 		return err
 	}
-	l.Flush()
+	o.flusher.soon(l)
 	return nil
 }
 
-// append is send that never waits and does not flush: for what may be dropped, or tried again later.
-func (o *outbox) append(r *wire.Record) (*link.Link, error) {
+// trySend is send that never waits: for what may be dropped, or tried again later.
+func (o *outbox) trySend(r *wire.Record) error {
 	p := &o.parts[r.Partition]
 	for range 2 {
 		p.mu.Lock()
 		l, err := p.first(o, r)
 		p.mu.Unlock()
+		if err == nil {
+			o.flusher.soon(l)
+			return nil
+		}
 		if !errors.Is(err, errNoLink) {
-			return l, err
+			return err
 		}
 		if err := o.open(p); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return nil, ErrNoRooms
+	return ErrNoRooms
 }
 
 func retriable(err error) bool {

@@ -39,6 +39,7 @@ type Server struct {
 	keeper   *keeper
 	reports  *reports
 	encoder  *encoder
+	links    link.Metrics // what the links do
 	sockets  sockets
 	workers  workers
 	requests atomic.Uint64 // acknowledgements asked for so far
@@ -119,7 +120,7 @@ func newServer(
 	}
 	s.peers = presence.New(b, subjects, self, s.describe, cfg.Log, alive)
 	s.peers.Watch(s.peerChanged)
-	links.Healthy, links.NoResponders = s.peers.Fresh, s.peers.Suspect
+	links.Healthy, links.NoResponders, links.Metrics = s.peers.Fresh, s.peers.Suspect, &s.links
 	s.endpoint = link.NewEndpoint(b, subjects, self, receiver{server: s}, cfg.Log, links)
 	s.out = newOutbox(s.endpoint.Link, cfg, s.reports.put)
 	s.keeper = newKeeper(s.out)
@@ -132,6 +133,7 @@ func (s *Server) start(ctx context.Context) error {
 	telling, hush := context.WithCancel(context.WithoutCancel(ctx))
 	s.leave, s.hush = leave, hush
 	s.tell.Go(func() { s.reports.run(telling) }) // stop waits
+	s.mesh.Go(func() { s.out.flusher.run(reading) })
 	s.mesh.Go(func() { s.keeper.run(reading) })
 	s.mesh.Go(func() { s.read(reading, s.endpoint.Run) })
 	select {
@@ -152,138 +154,6 @@ func (s *Server) read(ctx context.Context, run func(context.Context) error) {
 	}
 	if err != nil {
 		s.deaf <- err
-	}
-}
-
-// Run announces the namespaces and serves their sockets until ctx ends or Close is called. Then it drains: it takes no new
-// sockets, lets running handlers finish for Config.DrainTimeout, raises the disconnect of its sockets with the reason
-// "server shutting down", waits until what it did is confirmed, and says goodbye. It returns nil then, ErrDrain if handlers
-// did not finish, or why the mesh was lost. The Server is closed afterwards. The handlers' context has the values of ctx.
-func (s *Server) Run(ctx context.Context) error {
-	if err := s.begin(ctx); err != nil {
-		return err
-	}
-	var err error
-	if s.cfg.Embedded {
-		if err = s.start(ctx); ctx.Err() != nil {
-			err = nil // told to end before it began
-		}
-	}
-	if err == nil {
-		s.peers.Announce()
-		select {
-		case <-ctx.Done():
-		case <-s.closing:
-		case err = <-s.deaf:
-		}
-	}
-	if failure := s.drain(context.WithoutCancel(ctx)); err == nil {
-		err = failure
-	}
-	s.stop()
-	if err != nil {
-		return fmt.Errorf("run app %q: %w", s.cfg.App, err)
-	}
-	return nil
-}
-
-// begin fixes what is served.
-func (s *Server) begin(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch s.phase {
-	case connected:
-	default:
-		if s.closes || s.phase == closed {
-			return ErrClosed
-		}
-		return ErrRunning
-	}
-	s.announced = map[string]*Namespace{}
-	for _, name := range s.served() {
-		s.announced[name] = s.namespaces[name]
-	}
-	s.handlers, s.giveUp = context.WithCancel(context.WithoutCancel(ctx))
-	s.enter(running)
-	return nil
-}
-
-// enter changes the phase. The caller holds mu.
-func (s *Server) enter(p phase) {
-	s.phase = p
-	s.state.Store(int32(p))
-}
-
-// drain ends the sockets and lets what runs finish.
-func (s *Server) drain(ctx context.Context) error {
-	s.mu.Lock()
-	s.enter(draining)
-	s.mu.Unlock()
-	s.peers.Announce()
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.DrainTimeout)
-	defer cancel()
-	for _, socket := range s.sockets.all(mesh.InstanceID{}) {
-		socket.finish(Disconnect{Reason: shuttingDown}, drained)
-	}
-	if n := s.workers.wait(ctx); n > 0 {
-		return fmt.Errorf("%w: those of %d sockets", ErrDrain, n)
-	}
-	if err := s.out.flush(ctx); err != nil {
-		return fmt.Errorf("drain: %w", err)
-	}
-	return nil
-}
-
-// stop ends everything. Handlers that still run are told by their context, and left behind.
-func (s *Server) stop() {
-	s.mu.Lock()
-	if s.phase == closed {
-		s.mu.Unlock()
-		return
-	}
-	s.enter(closed)
-	s.mu.Unlock()
-	s.giveUp()
-	s.workers.close()
-	s.out.close()
-	s.leave() // presence says goodbye
-	s.mesh.Wait()
-	for _, socket := range s.sockets.all(mesh.InstanceID{}) {
-		socket.finish(Disconnect{Reason: shuttingDown}, atOnce)
-	}
-	s.hangUp()
-	s.hush()
-	s.tell.Wait()
-	close(s.done)
-}
-
-// Close ends Run and waits until it has returned; without Run it waits until what was done is confirmed, at most for
-// Config.DrainTimeout. If ctx ends before, Close returns its cause, handlers are told by their context, and Run still ends.
-func (s *Server) Close(ctx context.Context) error {
-	s.mu.Lock()
-	if !s.closes {
-		s.closes = true
-		close(s.closing)
-	}
-	idle := s.phase == connected
-	if idle {
-		s.enter(draining) // nobody else stops it now
-	}
-	s.mu.Unlock()
-	if idle {
-		err := s.drain(context.WithoutCancel(ctx))
-		s.stop()
-		return err
-	}
-	select {
-	case <-s.done:
-		return nil
-	case <-ctx.Done():
-		s.mu.Lock()
-		giveUp := s.giveUp
-		s.mu.Unlock()
-		giveUp()
-		return fmt.Errorf("close: %w", context.Cause(ctx))
 	}
 }
 
@@ -349,10 +219,9 @@ func (s *Server) send(ctx context.Context, r *wire.Record, volatile bool) (sent 
 		return err == nil, err
 	}
 	r.Flags |= wire.FlagVolatile
-	l, err := s.out.append(r)
+	err = s.out.trySend(r)
 	switch {
 	case err == nil:
-		l.Flush()
 		return true, nil
 	case retriable(err):
 		return false, nil
