@@ -86,10 +86,10 @@ func (b *balancer) close() {
 func copyBoth(a, b net.Conn) {
 	var wg sync.WaitGroup
 	wg.Go(func() { // waited for below
-		io.Copy(a, b)
+		_, _ = io.Copy(a, b) // either side may end it at any time
 		a.Close()
 	})
-	io.Copy(b, a)
+	_, _ = io.Copy(b, a)
 	b.Close()
 	wg.Wait()
 }

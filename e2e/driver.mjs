@@ -4,7 +4,8 @@
 //
 //   in   {"id":1,"op":"open","client":"a","url":"http://…","namespace":"/","options":{…}}   answered at once
 //   in   {"id":2,"op":"request","client":"a","event":"echo","args":[…]}                     answered with the acknowledgement
-//   in   {"id":3,"op":"close","client":"a"}
+//   in   {"id":3,"op":"emit","client":"a","event":"tick","args":[…]}                        answered at once
+//   in   {"id":4,"op":"close","client":"a"}
 //   out  {"id":2,"args":[…]}  or  {"id":2,"error":"…"}
 //   out  {"client":"a","event":"connect","args":["socket id"]}, and so every event, connect_error and disconnect too
 
@@ -28,6 +29,10 @@ const ops = {
   },
   async request({ client, event, args = [], timeout = 5000 }) {
     return [await clients.get(client).timeout(timeout).emitWithAck(event, ...args)];
+  },
+  emit({ client, event, args = [] }) {
+    clients.get(client).emit(event, ...args);
+    return [];
   },
   close({ client }) {
     clients.get(client).io.reconnection(false);

@@ -53,6 +53,16 @@ func (h heard) is(client, event string, args ...any) bool {
 	return true
 }
 
+// member is a string in the object that is the first argument, "" if there is none.
+func (h heard) member(key string) string {
+	var object map[string]any
+	if len(h.Args) == 0 || json.Unmarshal(h.Args[0], &object) != nil {
+		return ""
+	}
+	s, _ := object[key].(string)
+	return s
+}
+
 func newDriver(tb testing.TB) *driver {
 	tb.Helper()
 	cmd := exec.CommandContext(context.WithoutCancel(tb.Context()), "node", "driver.mjs")
@@ -69,7 +79,7 @@ func newDriver(tb testing.TB) *driver {
 	go func() { ended <- d.read(out) }() // ends with the process, which the cleanup waits for
 	tb.Cleanup(func() {
 		in.Close()
-		stuck := time.AfterFunc(endsWithin, func() { cmd.Process.Kill() })
+		stuck := time.AfterFunc(endsWithin, func() { _ = cmd.Process.Kill() })
 		defer stuck.Stop()
 		if err := errors.Join(<-ended, cmd.Wait()); err != nil {
 			tb.Errorf("driver: %v", err)
@@ -104,11 +114,17 @@ func (d *driver) connected(tb testing.TB, client string, from int) string {
 // request emits an event and returns the first argument of its acknowledgement.
 func (d *driver) request(tb testing.TB, client, event string, args ...any) json.RawMessage {
 	tb.Helper()
-	r := d.order(tb, map[string]any{"op": "request", "client": client, "event": event, "args": args})
+	r := d.order(tb, map[string]any{"op": "request", "client": client, "event": event, "args": append([]any{}, args...)})
 	if len(r) == 0 {
 		return nil
 	}
 	return r[0]
+}
+
+// emit emits an event that wants no acknowledgement.
+func (d *driver) emit(tb testing.TB, client, event string, args ...any) {
+	tb.Helper()
+	d.order(tb, map[string]any{"op": "emit", "client": client, "event": event, "args": append([]any{}, args...)})
 }
 
 func (d *driver) order(tb testing.TB, order map[string]any) []json.RawMessage {

@@ -100,12 +100,12 @@ func runScenarios(t *testing.T, urls ...string) {
 	}
 }
 
-// runBrowser lets several people use the chat page at url; SIOMESH_SCREENSHOT says where its picture goes.
-func runBrowser(t *testing.T, url string) {
+// runBrowser lets several people use the chat page at url. The picture they end with goes to a file, if one is named.
+func runBrowser(t *testing.T, url, picture string) {
 	t.Helper()
 	args := []string{"browser.mjs", "--url", url, "--chromium", needChromium(t)}
-	if file := os.Getenv("SIOMESH_SCREENSHOT"); file != "" {
-		args = append(args, "--screenshot", file)
+	if picture != "" {
+		args = append(args, "--screenshot", picture)
 	}
 	if got := runNode(t, args...); got == 0 {
 		t.Error("the browser test reported nothing")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -55,7 +56,7 @@ func (b binaries) start(tb testing.TB, name, program string, args ...string) *pr
 	if err != nil {
 		tb.Fatalf("log of %s: %v", name, err)
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }() // the process has a copy of its own
 	// The test's context ends before its cleanups, one of which stops the process.
 	p.cmd = exec.CommandContext(context.WithoutCancel(tb.Context()), filepath.Join(b.dir, program), args...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
@@ -129,19 +130,28 @@ func (p *process) tail() []byte {
 	return bytes.TrimSpace(b[max(0, len(b)-logTail):])
 }
 
+// status asks url and returns the status, 0 without an answer.
 func status(ctx context.Context, url string) int {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	code, _ := get(ctx, url)
+	return code
+}
+
+func get(ctx context.Context, url string) (code int, body []byte) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return 0
+		return 0, nil
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0
+		return 0, nil
 	}
 	defer res.Body.Close()
-	return res.StatusCode
+	if body, err = io.ReadAll(res.Body); err != nil {
+		return 0, nil
+	}
+	return res.StatusCode, body
 }
 
 // until polls a condition, and fails the test if it does not hold in time.
@@ -173,4 +183,13 @@ func freeAddrs(tb testing.TB, n int) []string {
 		addrs[i] = ln.Addr().String()
 	}
 	return addrs
+}
+
+func port(tb testing.TB, addr string) string {
+	tb.Helper()
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return port
 }

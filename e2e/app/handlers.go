@@ -18,11 +18,11 @@ const watchers = "watchers"
 func (a *app) serve(n *socketio.Namespace, s *socketio.Socket) {
 	c := &client{app: a, n: n, s: s}
 	for event, h := range map[string]socketio.Handler{
-		"echo": c.echo, "back": c.back, "tick": c.tick, "string": c.text, "bytes": c.bytes,
+		"echo": echo, "back": c.back, "tick": c.tick, "string": c.text, "bytes": c.bytes,
 		"ask": c.ask, "ask-length": c.askLength, "ask-late": c.askLate,
 		"join": c.join, "leave": c.leave, "rooms": c.rooms, "join-and-tell": c.joinAndTell,
 		"all": c.all, "others": c.others, "to": c.to, "to-others": c.toOthers,
-		"count": c.count, "kick": c.kick, "handshake": c.handshake, "data": c.data, "whoami": c.whoami,
+		"count": c.count, "flush": c.flush, "kick": c.kick, "handshake": c.handshake, "data": c.data, "whoami": c.whoami,
 	} {
 		s.On(event, h)
 	}
@@ -49,15 +49,13 @@ func arguments(a socketio.Args) ([]any, error) {
 	return args, a.Bind(targets...)
 }
 
-func echo(e *socketio.Event) error {
+func echo(_ context.Context, e *socketio.Event) error {
 	args, err := arguments(e.Args)
 	if err != nil {
 		return err
 	}
 	return e.Ack(args...)
 }
-
-func (c *client) echo(_ context.Context, e *socketio.Event) error { return echo(e) }
 
 func (c *client) back(_ context.Context, e *socketio.Event) error {
 	args, err := arguments(e.Args)
@@ -191,7 +189,7 @@ func (c *client) others(_ context.Context, e *socketio.Event) error {
 	return errors.Join(c.s.Broadcast().Emit("all", what), e.Ack())
 }
 
-// to(rooms, except, what)
+// to(rooms, except, what) says it to the rooms, the sender included.
 func (c *client) to(_ context.Context, e *socketio.Event) error {
 	var rooms, except []string
 	var what any
@@ -201,7 +199,7 @@ func (c *client) to(_ context.Context, e *socketio.Event) error {
 	return errors.Join(c.n.To(rooms...).Except(except...).Emit("said", what), e.Ack())
 }
 
-// toOthers(rooms, what)
+// toOthers(rooms, what) says it to the rooms, but not to the sender.
 func (c *client) toOthers(_ context.Context, e *socketio.Event) error {
 	var rooms []string
 	var what any
@@ -211,7 +209,7 @@ func (c *client) toOthers(_ context.Context, e *socketio.Event) error {
 	return errors.Join(c.s.To(rooms...).Emit("said", what), e.Ack())
 }
 
-// count(namespace[, room])
+// count(namespace[, room]) answers with the number of sockets there.
 func (c *client) count(ctx context.Context, e *socketio.Event) error {
 	var namespace, room string
 	targets := []any{&namespace, &room}
@@ -228,6 +226,19 @@ func (c *client) count(ctx context.Context, e *socketio.Event) error {
 		return err
 	}
 	return e.Ack(members)
+}
+
+// flush answers with what was lost since the last flush, "" if nothing was.
+func (c *client) flush(ctx context.Context, e *socketio.Event) error {
+	err := c.app.io.Flush(ctx)
+	switch {
+	case err == nil:
+		return e.Ack("")
+	case errors.Is(err, socketio.ErrLost):
+		return e.Ack("lost")
+	default:
+		return err
+	}
 }
 
 // kick(close) disconnects the client.

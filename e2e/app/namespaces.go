@@ -64,7 +64,7 @@ func early(_ context.Context, s *socketio.Socket) error {
 
 // waiting asks the client something while it connects.
 func waiting(s *socketio.Socket) {
-	s.On("after", func(_ context.Context, e *socketio.Event) error { return echo(e) })
+	s.On("after", echo)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	reply, err := s.EmitWithAck(ctx, "question", "ready?")

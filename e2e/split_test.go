@@ -1,0 +1,109 @@
+package e2e_test
+
+import (
+	"bytes"
+	"net/http"
+	"testing"
+)
+
+// split is a mesh of separate processes: NATS, rooms, auth and two edges, and the applications a test adds.
+type split struct {
+	b        binaries
+	nats     string   // URL
+	store    string   // directory of NATS
+	policies []string // flags of auth
+
+	server, rooms, auth *process
+	edges               [2]*process
+	apps                []*process
+
+	listen   [4]string // of NATS, its monitor and the two edges
+	internal [4]string // of rooms, auth and the two edges
+}
+
+// split starts everything but applications, and waits until all of it is ready.
+func (b binaries) split(tb testing.TB) *split {
+	tb.Helper()
+	addrs := freeAddrs(tb, 8)
+	m := &split{b: b, store: tb.TempDir(), policies: policies(tb), listen: [4]string(addrs), internal: [4]string(addrs[4:])}
+	m.nats = "nats://" + m.listen[0]
+	m.startNATS(tb)
+	m.startRooms(tb)
+	m.startAuth(tb)
+	for i := range m.edges {
+		m.startEdge(tb, i)
+	}
+	for i, p := range []*process{m.rooms, m.auth, m.edges[0], m.edges[1]} {
+		p.ready(tb, m.readyz(i))
+	}
+	return m
+}
+
+func (m *split) startNATS(tb testing.TB) {
+	tb.Helper()
+	m.server = m.b.start(tb, "nats", "nats-server", "-a", "127.0.0.1", "-p", port(tb, m.listen[0]), "-m", port(tb, m.listen[1]),
+		"-js", "-sd", m.store)
+	m.server.ready(tb, "http://"+m.listen[1]+"/healthz")
+}
+
+func (m *split) startRooms(tb testing.TB) {
+	tb.Helper()
+	m.rooms = m.b.start(tb, "rooms", "siomesh", "rooms", "--nats", m.nats, "--internal-listen", m.internal[0])
+}
+
+func (m *split) startAuth(tb testing.TB) {
+	tb.Helper()
+	m.auth = m.b.start(tb, "auth", "siomesh",
+		append([]string{"auth", "--nats", m.nats, "--internal-listen", m.internal[1]}, m.policies...)...)
+}
+
+func (m *split) startEdge(tb testing.TB, i int) {
+	tb.Helper()
+	m.edges[i] = m.b.start(tb, []string{"edge1", "edge2"}[i], "siomesh", "edge", "--nats", m.nats,
+		"--listen", m.listen[2+i], "--internal-listen", m.internal[2+i],
+		"--cors-origin", "*", "--client-dir", clientDir, "--max-http-buffer-size", maxBuffer)
+}
+
+// app starts an instance of the application under test.
+func (m *split) app(tb testing.TB, instance string) *process {
+	tb.Helper()
+	p := m.b.start(tb, "app-"+instance, "app", "--nats", m.nats, "--instance", instance)
+	m.apps = append(m.apps, p)
+	return p
+}
+
+// stop stops everything in the order in which one stands on the other, whatever was started again meanwhile.
+func (m *split) stop(tb testing.TB) {
+	tb.Helper()
+	for _, p := range append(m.apps, m.edges[0], m.edges[1], m.auth, m.rooms, m.server) {
+		p.stop(tb)
+	}
+}
+
+// readyz is where a service says whether it can serve: rooms, auth, and the edges.
+func (m *split) readyz(i int) string { return "http://" + m.internal[i] + "/readyz" }
+
+func (m *split) urls() []string {
+	return []string{"http://" + m.listen[2], "http://" + m.listen[3]}
+}
+
+// hasMetrics looks for a counter of this project at every service's internal port.
+func (m *split) hasMetrics(t *testing.T) {
+	for _, addr := range m.internal {
+		if got := status(t.Context(), "http://"+addr+"/livez"); got != http.StatusOK {
+			t.Errorf("/livez at %s answers %d", addr, got)
+		}
+		code, text := get(t.Context(), "http://"+addr+"/metrics")
+		if code != http.StatusOK || !bytes.Contains(text, []byte("\nsio_")) || !bytes.Contains(text, []byte("\nprocess_")) {
+			t.Errorf("/metrics at %s answers %d without the mesh's counters or the process's:\n%s", addr, code, text)
+		}
+	}
+}
+
+// chat runs the demo on the mesh, with its page on an address of its own.
+func (m *split) chat(t *testing.T) {
+	page := freeAddrs(t, 1)[0]
+	chat := m.b.start(t, "chat", "chat", "--nats", m.nats, "--page-listen", page, "--edge-url", m.urls()[1])
+	chat.ready(t, "http://"+page+"/")
+	runBrowser(t, "http://"+page+"/", "")
+}
