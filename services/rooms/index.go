@@ -2,14 +2,17 @@ package rooms
 
 import (
 	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/link"
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
 // edge is one edge instance as rooms sees it.
 type edge struct {
 	id      mesh.InstanceID
+	lease   uint64                      // the number it registered under
+	link    *link.Link                  // to the edge, for as long as this registration lasts; nil in tests of the index
 	sockets map[wire.SocketAddr]*member // every entry of this edge, pending ones too
-	out     *outbox                     // what is on its way to the edge and not yet applied there
+	out     outbox                      // what is on its way to the edge and not yet applied there
 	visit   uint64                      // number of the last selection that found this edge; owned by index.select
 }
 
@@ -101,6 +104,7 @@ func (x *index) accept(m *member, id, user string) {
 		return
 	}
 	m.accepted, m.id, m.user = true, id, user
+	delete(m.rooms, id)
 	m.ns.ids[id] = m
 	m.ns.edges.add(m.edge, 1)
 	for name := range m.rooms {
@@ -160,9 +164,17 @@ func (x *index) detach(m *member) {
 	}
 }
 
-// addEdge registers an edge; it is there already if the edge registered before.
-func (x *index) addEdge(id mesh.InstanceID, out *outbox) *edge {
-	e := &edge{id: id, sockets: map[wire.SocketAddr]*member{}, out: out}
+// find returns the socket's entry, nil if there is none.
+func (x *index) find(addr wire.SocketAddr) *member {
+	if e := x.edges[addr.Edge]; e != nil {
+		return e.sockets[addr]
+	}
+	return nil
+}
+
+// addEdge registers an edge, without sockets.
+func (x *index) addEdge(id mesh.InstanceID) *edge {
+	e := &edge{id: id, sockets: map[wire.SocketAddr]*member{}}
 	x.edges[id] = e
 	return e
 }
@@ -181,12 +193,12 @@ func (x *index) removeEdge(id mesh.InstanceID) {
 
 // eachEdge calls f once for every edge that holds an accepted member of one of the rooms, or of the namespace if there are
 // no rooms. The order is not defined.
-func (x *index) eachEdge(ns []byte, rooms [][]byte, f func(*edge)) {
+func (x *index) eachEdge(ns []byte, rooms wire.StringsView, f func(*edge)) {
 	n := x.namespaces[string(ns)]
 	if n == nil {
 		return
 	}
-	if len(rooms) == 0 {
+	if rooms.Len() == 0 {
 		for _, c := range n.edges {
 			f(c.edge)
 		}
@@ -199,7 +211,7 @@ func (x *index) eachEdge(ns []byte, rooms [][]byte, f func(*edge)) {
 			f(e)
 		}
 	}
-	for _, name := range rooms {
+	for name, ok := rooms.Next(); ok; name, ok = rooms.Next() {
 		if m := n.ids[string(name)]; m != nil {
 			once(m.edge)
 		}

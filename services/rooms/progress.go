@@ -5,28 +5,32 @@ import (
 	"time"
 
 	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/link"
 )
 
-// errGap says that an operation's number does not follow its predecessor's: the link lost one, which it never does.
-var errGap = errors.New("operation number out of order")
+// errNumber says that an operation's number does not follow its predecessor's: the link lost one, which it never does.
+var errNumber = errors.New("operation number out of order")
 
 // origin is one app instance that sends operations.
 type origin struct {
-	addr  mesh.Address
-	parts map[uint8]*progress
-	dirty bool // in service.unconfirmed
+	addr   mesh.Address
+	link   *link.Link // for confirmations; nil until the first, and after a break
+	retell bool       // a break may have lost confirmations
+	parts  [mesh.Partitions]*progress
 }
 
-// progress follows the operations of one origin in one partition: they are taken in order and confirmed in order, each when
-// every edge it concerned has applied it.
+// progress follows the operations of one origin in one partition over one link: they are taken in order and confirmed in
+// order, each when every edge it concerned has applied it.
 type progress struct {
 	origin    *origin
 	partition uint8
-	open      bool     // an operation was taken since the origin's link was opened
-	taken     uint64   // highest operation taken
+	open      bool     // an operation was taken
+	dirty     bool     // in Service.unconfirmed
+	taken     uint64   // highest operation taken, on this link or before
 	done      uint64   // operations up to here are applied everywhere
 	told      uint64   // last value of done that was confirmed to the origin
-	waiting   []uint32 // for operation done+1+i: how many edges have not applied it
+	waiting   []uint32 // from head on, for operation done+1+i: how many edges have not applied it
+	head      int
 	parked    []parked // queries that wait for an operation
 }
 
@@ -37,18 +41,26 @@ type parked struct {
 	answer    func(ok bool)
 }
 
-// take accepts the next operation, which edges edges must apply. The first one after the origin's link opened sets the count;
-// what the earlier link left unconfirmed was reported as failed by its sender and is forgotten. An operation taken before is
-// a repeat.
+// reopened returns the progress that takes the place of p because the origin's link was opened anew. What the earlier link
+// left unconfirmed was reported as failed by its sender: edges may still apply it, and only p hears of that.
+func (p *progress) reopened() *progress {
+	fresh := &progress{origin: p.origin, partition: p.partition, taken: p.taken, parked: p.parked}
+	p.parked = nil
+	return fresh
+}
+
+// take accepts the next operation. The first one sets the count; one that was taken before is a repeat.
 func (p *progress) take(op uint64) (repeat bool, err error) {
 	switch {
+	case op == 0:
+		return false, errNumber
 	case !p.open:
 		p.open = true
-		p.taken, p.done, p.told, p.waiting = op, op-1, op-1, p.waiting[:0]
+		p.taken, p.done, p.told = op, op-1, op-1
 	case op <= p.taken:
 		return true, nil
 	case op != p.taken+1:
-		return false, errGap
+		return false, errNumber
 	default:
 		p.taken = op
 	}
@@ -60,21 +72,19 @@ func (p *progress) take(op uint64) (repeat bool, err error) {
 func (p *progress) concern() { p.waiting[len(p.waiting)-1]++ }
 
 // applied notes that an edge has applied op, or never will.
-func (p *progress) applied(op uint64) {
-	if op > p.done && op <= p.taken {
-		p.waiting[op-p.done-1]--
-	}
-}
+func (p *progress) applied(op uint64) { p.waiting[p.head+int(op-p.done)-1]-- } //nolint:gosec // op is waited for
 
 // advance moves done over the operations that no edge is waited for and reports whether there is something to confirm.
 func (p *progress) advance() bool {
-	n := 0
-	for n < len(p.waiting) && p.waiting[n] == 0 {
-		n++
+	for p.head < len(p.waiting) && p.waiting[p.head] == 0 {
+		p.head++
+		p.done++
 	}
-	if n > 0 {
-		p.done += uint64(n)
-		p.waiting = append(p.waiting[:0], p.waiting[n:]...)
+	switch {
+	case p.head == len(p.waiting):
+		p.waiting, p.head = shrunk(p.waiting), 0
+	case p.head > len(p.waiting)/2:
+		p.waiting, p.head = p.waiting[:copy(p.waiting, p.waiting[p.head:])], 0
 	}
 	return p.done > p.told
 }
@@ -105,10 +115,19 @@ func (o *outbox) pop(seq uint64, f func(of *progress, op uint64)) {
 	}
 	switch {
 	case o.head == len(o.entries):
-		o.entries, o.head = o.entries[:0], 0
-	case o.head > len(o.entries)/2 && o.head > 1024:
+		o.entries, o.head = shrunk(o.entries), 0
+	case o.head > len(o.entries)/2:
 		n := copy(o.entries, o.entries[o.head:])
 		clear(o.entries[n:])
 		o.entries, o.head = o.entries[:n], 0
 	}
+}
+
+// shrunk empties a queue, and gives its memory back if a peak has made it large.
+func shrunk[T any](queue []T) []T {
+	const kept = 4096
+	if cap(queue) > kept {
+		return nil
+	}
+	return queue[:0]
 }

@@ -45,17 +45,13 @@ func (s *Service) query(m bus.Msg, q *siomeshv1.RoomsRequest) {
 		s.reply(m, failure("bad_request", err.Error()))
 		return
 	}
-	app := mesh.Address{Kind: mesh.KindApp, Instance: asker}
-	if peer, ok := s.peers.Peer(asker); ok {
-		app = peer.Address
-	}
 	if len(s.origins) >= maxOrigins && s.origins[asker] == nil {
 		s.reply(m, failure("timeout", "too many instances"))
 		return
 	}
-	p := s.progressOf(app, mesh.Partition(q.GetNamespace()))
+	p := s.progressOf(mesh.Address{Kind: mesh.KindApp, Instance: asker}, mesh.Partition(q.GetNamespace()))
 	switch {
-	case p.open && p.taken >= q.GetOperation():
+	case p.taken >= q.GetOperation():
 		s.reply(m, s.answer(q))
 	case len(p.parked) >= maxParked:
 		s.reply(m, failure("timeout", "too many queries wait for this instance's operations"))
@@ -89,7 +85,7 @@ func (s *Service) unpark(p *progress) {
 	if len(p.parked) == 0 {
 		return
 	}
-	p.parked = sweep(p.parked, func(q parked) bool {
+	p.parked = settle(p.parked, func(q parked) bool {
 		if q.operation > p.taken {
 			return false
 		}
@@ -98,8 +94,8 @@ func (s *Service) unpark(p *progress) {
 	})
 }
 
-// expire fails the queries that waited too long, until ctx ends.
-func (s *Service) expire(ctx context.Context) error {
+// sweep looks after what waits for nothing but time, until ctx ends.
+func (s *Service) sweep(ctx context.Context) error {
 	tick := time.NewTicker(s.cfg.QueryTimeout / 4)
 	defer tick.Stop()
 	for {
@@ -107,27 +103,42 @@ func (s *Service) expire(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case now := <-tick.C:
-			s.links.Do(func() { s.expireAt(now) })
+			s.links.Do(func() { s.sweepAt(now); s.EndFrame() })
 		}
 	}
 }
 
-func (s *Service) expireAt(now time.Time) {
-	for _, o := range s.origins {
+// sweepAt fails the queries that waited too long, repeats confirmations that may have been lost, and forgets instances that
+// asked for something but never sent anything: of their death nobody would hear.
+func (s *Service) sweepAt(now time.Time) {
+	for id, o := range s.origins {
+		used := false
 		for _, p := range o.parts {
-			p.parked = sweep(p.parked, func(q parked) bool {
+			if p == nil {
+				continue
+			}
+			p.parked = settle(p.parked, func(q parked) bool {
 				if now.Before(q.deadline) {
 					return false
 				}
 				q.answer(false)
 				return true
 			})
+			used = used || p.taken > 0 || len(p.parked) > 0
+			if o.retell {
+				p.told = 0
+				s.dirty(p)
+			}
+		}
+		o.retell = false
+		if !used {
+			delete(s.origins, id)
 		}
 	}
 }
 
-// sweep removes the queries that done settles.
-func sweep(queries []parked, done func(parked) bool) []parked {
+// settle removes the queries that done settles.
+func settle(queries []parked, done func(parked) bool) []parked {
 	kept := queries[:0]
 	for _, q := range queries {
 		if !done(q) {
