@@ -6,6 +6,7 @@ type ending uint8
 const (
 	endNow    ending = iota // the connection is cut, what it still holds is lost
 	endNicely               // what it holds and a close frame are sent; the client has a while to answer
+	endItself               // the connection is ending and sees to that itself
 )
 
 // Close ends the session with ForcedClose once what is queued has been delivered: on
@@ -79,10 +80,12 @@ func (s *Session) closeLocked(reason Reason, cause error, how ending) {
 		s.dropProbeLocked(p)
 	}
 	if s.conn != nil {
-		if how == endNicely {
-			s.conn.shutdown(closeFrame, true)
-		} else {
+		switch how {
+		case endNow:
 			s.conn.kill()
+		case endNicely:
+			s.conn.shutdown(closeFrame, true)
+		case endItself:
 		}
 	}
 	if !s.opened {

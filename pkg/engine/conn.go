@@ -30,7 +30,7 @@ type connOwner interface {
 	begin() // brackets the frames of one read
 	end()
 	receive(f frame) verdict
-	lost(reason Reason, cause error) // the connection has failed, or been closed by the client
+	lost(reason Reason, cause error) // the connection has failed, or been closed by the client, and will end
 	drained()                        // the close frame of shutdown is out, behind all data
 }
 
@@ -170,12 +170,12 @@ func (c *wsConn) control(owner connOwner, f frame) bool {
 			c.violated(owner, err)
 			return false
 		}
+		owner.lost(TransportClose, nil)
 		if _, open := c.current(); open {
 			c.shutdown(answer, false)
 		} else {
 			c.kill() // this is the answer to ours
 		}
-		owner.lost(TransportClose, nil)
 		return false
 	default: // a pong that nobody asked for
 		return true
@@ -206,8 +206,8 @@ func (c *wsConn) pong(owner connOwner, payload []byte) bool {
 	}
 	if int64(c.pendLen) > c.srv.cfg.MaxOutboundBytes { // it pings but does not read
 		c.mu.Unlock()
-		c.kill()
 		owner.lost(SlowClient, ErrSlow)
+		c.kill()
 		return false
 	}
 	err := c.writeLocked(controlFrame(ws.OpPong, payload))
@@ -220,17 +220,18 @@ func (c *wsConn) pong(owner connOwner, payload []byte) bool {
 
 // violated ends the connection of a client that broke the WebSocket protocol (WS-006).
 func (c *wsConn) violated(owner connOwner, err error) {
-	if _, open := c.current(); !open {
-		c.kill()
-	} else {
-		c.shutdown(closeFrameCode(closeCode(err)), true)
-	}
 	owner.lost(TransportError, err)
+	if _, open := c.current(); open {
+		c.shutdown(closeFrameCode(closeCode(err)), true)
+	} else {
+		c.kill()
+	}
 }
 
-// fail ends a connection that could not be read or written.
+// fail ends a connection that could not be read or written. The owner is told first, so
+// that it hears the reason and not what follows from it.
 func (c *wsConn) fail(reason Reason, err error) {
-	c.kill()
 	owner, _ := c.current()
 	owner.lost(reason, err)
+	c.kill()
 }

@@ -7,9 +7,9 @@ type leaving struct {
 }
 
 func (l *leaving) expire() {
-	l.c.kill()
 	owner, _ := l.c.current()
 	owner.drained() // as far as it ever will be
+	l.c.kill()
 }
 
 // shutdown sends a close frame behind everything sent before, and nothing after it. Then

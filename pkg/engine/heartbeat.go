@@ -57,7 +57,7 @@ func (s *Session) pingLocked(now time.Duration) {
 	}
 	s.awaitingPong, s.extended = true, false
 	due := s.due
-	if now-due > wheelTick { // this process was late; the client shall not pay for it
+	if now-due > cfg.PingTimeout/4 { // this process was late; the client shall not pay much for it
 		due = now
 	}
 	if s.paused.Load() { // its pong is not read: no timeout, but the next ping in time

@@ -97,7 +97,7 @@ func (s *Session) Upgraded() bool {
 func (s *Session) Pause() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state == stateClosed || s.resume != nil {
+	if s.state >= stateClosing || s.resume != nil { // closing: nothing is received any more
 		return
 	}
 	s.resume = make(chan struct{})

@@ -189,13 +189,16 @@ func TestPausedPostEnds(t *testing.T) {
 	e := newEnv(t, Config{}, options{peer: func(p *peer) {
 		p.onMessage = func(p *peer, _ string) { p.s.Pause() }
 	}})
+	held := func(c *poller) func() bool {
+		return func() bool { return c.p.s.gate() != nil && len(c.p.heard()) == 2 }
+	}
 	hold := func(ctx context.Context) (*poller, chan response) {
 		c := e.openPolling() //nolint:contextcheck // ctx is for the POST alone
 		post := make(chan response, 1)
 		go func() { // waited for by each use
 			post <- e.do(ctx, http.MethodPost, "transport=polling&sid="+c.sid, "4x\x1e4y")
 		}()
-		c.p.waitMessages(1)
+		eventually(t, "held POST", held(c))
 		return c, post
 	}
 	c, post := hold(t.Context())
@@ -312,5 +315,25 @@ func TestSessionUnderFire(t *testing.T) {
 		case <-time.After(deadline):
 			t.Error("not closed")
 		}
+	})
+}
+
+// Pausing a session that is closing holds nothing back: nobody would resume it.
+func TestPauseAfterClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newPipeEnv(t, Config{}, options{peer: func(p *peer) {
+			p.onMessage = func(p *peer, _ string) {
+				p.s.Close()
+				p.s.Pause()
+			}
+		}})
+		c := e.openPolling()
+		start := time.Now()
+		c.wantPost("4x\x1e4y")
+		if d := time.Since(start); d != 0 {
+			t.Errorf("POST was held for %v", d)
+		}
+		c.wantGet(200, "6\x1e1")
+		c.p.waitClosed(ForcedClose)
 	})
 }

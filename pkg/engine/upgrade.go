@@ -84,9 +84,14 @@ func (p *probe) mayHoldPing(now time.Duration) bool { return p.answered && now <
 
 // dropProbeLocked ends an upgrade without one.
 func (s *Session) dropProbeLocked(p *probe) {
+	s.forgetProbeLocked(p)
+	p.conn.shutdown(closeFrame, true)
+}
+
+// forgetProbeLocked makes the session one that may be upgraded again.
+func (s *Session) forgetProbeLocked(p *probe) {
 	s.probe = nil
 	s.srv.wheel.stop(&p.alarm)
-	p.conn.shutdown(closeFrame, true)
 }
 
 // answer replies to 2probe; false if the upgrade is over.
@@ -120,8 +125,7 @@ func (p *probe) complete() bool {
 	if s.probe != p {
 		return false
 	}
-	s.probe = nil
-	s.srv.wheel.stop(&p.alarm)
+	s.forgetProbeLocked(p)
 	s.releasePollLocked()
 	s.websocket, s.upgraded, s.conn = true, true, p.conn
 	p.conn.setOwner(wsTransport{s})
@@ -173,6 +177,7 @@ func (p *probe) receive(f frame) verdict {
 		}
 	default: // UPG-010
 		p.lost(TransportError, errMalformed)
+		p.conn.shutdown(closeFrame, true)
 	}
 	return receiveStop
 }
@@ -181,7 +186,7 @@ func (p *probe) lost(Reason, error) {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	if p.s.probe == p {
-		p.s.dropProbeLocked(p)
+		p.s.forgetProbeLocked(p)
 	}
 }
 

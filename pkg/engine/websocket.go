@@ -28,7 +28,7 @@ func (t wsTransport) receive(f frame) verdict {
 	return receiveMore
 }
 
-func (t wsTransport) lost(reason Reason, cause error) { t.fail(reason, cause, endNicely) }
+func (t wsTransport) lost(reason Reason, cause error) { t.fail(reason, cause, endItself) }
 
 // drained ends a session that Close was called on.
 func (t wsTransport) drained() {
