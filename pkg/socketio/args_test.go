@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
@@ -137,7 +138,7 @@ func FuzzRoundTrip(f *testing.F) {
 	f.Add("\n\r", []byte{}, `"{\"_placeholder\":true,\"num\":0}"`)
 	f.Add("_placeholder", []byte{0}, `[{"_placeholder":true,"num":1},{"_placeholder":true}]`)
 	f.Fuzz(func(t *testing.T, s string, data []byte, text string) {
-		if !verbatim(s) || !json.Valid([]byte(text)) || len(text) > 1000 || data == nil {
+		if !verbatim(s) || !json.Valid([]byte(text)) || !utf8.ValidString(text) || len(text) > 1000 || data == nil {
 			return // nothing that can round-trip
 		}
 		body, err := newEncoder().event(nil, "e", []any{map[string]any{"s": s, "d": data}, json.RawMessage(text)})
@@ -155,6 +156,41 @@ func FuzzRoundTrip(f *testing.F) {
 		}
 		if err := a.Bind(nil, &free); err != nil {
 			t.Errorf("%s: %v", text, err)
+		}
+	})
+}
+
+// Whatever a client sends, Bind never panics, and plain data stays what encoding/json makes of it.
+func FuzzBind(f *testing.F) {
+	f.Add(`[{"Name":"n","Data":{"_placeholder":true,"num":0},"More":[{"num":1,"_placeholder":true}]}]`, []byte("a"), []byte{})
+	f.Add(`[{"_placeholder":true,"num":2},{"_placeholder":true,"num":1}]`, []byte{1}, []byte{2})
+	f.Add(`["_placeholder","\n\r",{"a":{"_placeholder":true,"num":"0"}}]`, []byte{}, []byte{})
+	f.Fuzz(func(t *testing.T, text string, x, y []byte) {
+		if !utf8.ValidString(text) {
+			return // the edge lets nothing else pass
+		}
+		plain, err := decodeAck(wire.AppendPacket(nil, wire.Packet{JSON: []byte(text)}))
+		if err != nil {
+			return
+		}
+		a, err := decodeAck(wire.AppendPacket(nil, wire.Packet{JSON: []byte(text), Attachments: [][]byte{x, y}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range a.Len() {
+			targets := make([]any, i+1)
+			for _, target := range []any{new(any), new(upload), new(map[string]any), new([]any), new(string), new([]byte), new(int)} {
+				targets[i] = target
+				_ = a.Bind(targets...)
+			}
+			var got, want any
+			targets[i] = &got
+			if err := plain.Bind(targets...); err != nil {
+				t.Fatalf("%s: %v", plain.Raw(i), err)
+			}
+			if err := json.Unmarshal(plain.Raw(i), &want); err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("got %v, want %v, %v", got, want, err)
+			}
 		}
 	})
 }

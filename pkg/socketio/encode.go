@@ -3,6 +3,7 @@ package socketio
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -27,6 +28,8 @@ import (
 
 // Binary is binary data, sent as an attachment just as []byte is.
 type Binary []byte
+
+var errUTF8 = errors.New("encoded JSON is not UTF-8")
 
 // encoder encodes packets. Safe for concurrent use.
 type encoder struct {
@@ -142,7 +145,7 @@ func (c *encoder) value(dst []byte, attachments [][]byte, v any) ([]byte, [][]by
 		switch {
 		case v == nil:
 			dst = append(dst, "null"...)
-		case !json.Valid(v):
+		case !json.Valid(v) || !utf8.Valid(v):
 			err = fmt.Errorf("json.RawMessage %.40q is no JSON", []byte(v))
 		default:
 			dst = append(dst, v...)
@@ -191,5 +194,9 @@ func appendJSON(dst []byte, v any) ([]byte, error) {
 	if err := e.Encode(v); err != nil {
 		return dst, err
 	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+	out := bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
+	if !utf8.Valid(out[len(dst):]) { // from a MarshalJSON: a client would close the connection
+		return dst, errUTF8
+	}
+	return out, nil
 }

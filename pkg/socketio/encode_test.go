@@ -153,6 +153,8 @@ func TestEncodeErrors(t *testing.T) {
 		"cycle through binary":  binaryCycle,
 		"channel":               make(chan int),
 		"raw that is no JSON":   json.RawMessage(`{`),
+		"raw that is no UTF-8":  json.RawMessage("\"\xff\""),
+		"nested, no UTF-8":      []any{json.RawMessage("\"\xff\"")},
 		"raw that is no JSON 2": map[string]any{"r": json.RawMessage(`]`)},
 	} {
 		if body, err := newEncoder().event(nil, "e", []any{1, arg}); err == nil || !strings.Contains(err.Error(), "argument 2") {
