@@ -16,8 +16,9 @@ const crossingTimeout = 100 * time.Millisecond
 // postRequest is the POST being served.
 type postRequest struct {
 	rc      *http.ResponseController
-	reading bool // its body is still coming; guarded by Session.mu
-	aborted bool // guarded by Session.mu
+	reading bool // its body is still coming; this and below guarded by Session.mu
+	aborted bool
+	ended   chan struct{} // closed at its end, if somebody waits for that
 }
 
 // servePost serves a POST: it delivers the packets of the body and answers when they have
@@ -91,6 +92,38 @@ func (s *Session) endPost(p *postRequest) {
 	if s.post == p {
 		s.post = nil
 	}
+	if p.ended != nil {
+		close(p.ended)
+		s.behind.Store(false)
+	}
+}
+
+// finishPostLocked settles a POST that is being served when the upgrade completes. The
+// official client has none then. One whose body is still coming is cut, as by the reference;
+// the packets of one that has arrived go before those of the WebSocket.
+func (s *Session) finishPostLocked() {
+	if s.post == nil {
+		return
+	}
+	s.abortPostLocked()
+	if !s.post.aborted {
+		s.post.ended = make(chan struct{})
+		s.behind.Store(true)
+	}
+}
+
+// afterPost returns a channel that is closed when the WebSocket may be received, as far as
+// a POST from before the upgrade is concerned, nil if it may now.
+func (s *Session) afterPost() <-chan struct{} {
+	if !s.behind.Load() {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.post == nil || s.post.ended == nil {
+		return nil
+	}
+	return s.post.ended
 }
 
 // abortPostLocked stops a POST whose body is still coming (POL-035), or overlapped one.
@@ -131,7 +164,7 @@ type postResult uint8
 
 const (
 	postDone    postResult = iota
-	postRefused            // a packet was malformed, or the transport is another by now
+	postRefused            // a packet was malformed
 	postAborted            // the client has gone, or the session ended while it waited
 )
 
@@ -181,9 +214,6 @@ func (s *Session) waitParted(r *http.Request) {
 func (s *Session) deliverBatch(payload *payloadReader) (more bool, err error) {
 	s.begin()
 	defer s.end()
-	if s.Transport() != Polling {
-		return false, errMalformed // overtaken by the end of an upgrade: not in order any more
-	}
 	for !s.paused.Load() {
 		pkt, ok, err := payload.next()
 		if err != nil {
@@ -206,6 +236,7 @@ func (s *Session) deliverBatch(payload *payloadReader) (more bool, err error) {
 // waitResumed waits while the session is paused. It returns false when the client has
 // given up the POST meanwhile, which ends the session.
 func (s *Session) waitResumed(r *http.Request) bool {
+	gone := r.Context().Done()
 	for {
 		resumed := s.gate()
 		if resumed == nil {
@@ -213,7 +244,11 @@ func (s *Session) waitResumed(r *http.Request) bool {
 		}
 		select {
 		case <-resumed: // or ended
-		case <-r.Context().Done():
+		case <-gone:
+			if s.Transport() == WebSocket { // it has gone on there
+				gone = nil
+				continue
+			}
 			s.fail(TransportError, errPostAborted, endNow)
 			return false
 		}

@@ -36,7 +36,8 @@ type Session struct {
 	recv      sync.Mutex // held while a method of handler runs; taken before mu
 	delivered bool       // a Message came after the last EndBatch; guarded by recv
 
-	paused atomic.Bool // written with mu held
+	paused atomic.Bool // written with mu held, as is the next
+	behind atomic.Bool // the WebSocket waits for a POST from before the upgrade
 
 	mu        sync.Mutex
 	state     state         // this and all below guarded by mu
@@ -125,7 +126,7 @@ func (s *Session) unpauseLocked() {
 	}
 }
 
-// gate returns a channel that is closed when reading may go on, nil if it may now.
+// gate returns a channel that is closed when receiving may go on, nil if it may now.
 func (s *Session) gate() <-chan struct{} {
 	if !s.paused.Load() {
 		return nil

@@ -127,6 +127,7 @@ func (p *probe) complete() bool {
 	}
 	s.forgetProbeLocked(p)
 	s.releasePollLocked()
+	s.finishPostLocked()
 	s.websocket, s.upgraded, s.conn = true, true, p.conn
 	p.conn.setOwner(wsTransport{s})
 	if s.state == stateClosing { // UPG-014

@@ -228,6 +228,38 @@ func TestUpgradeKeepsOrder(t *testing.T) {
 	}
 }
 
+// Packets of a POST that is still being handled when the upgrade completes come before those
+// of the WebSocket; a POST whose body is still coming is cut, and the session goes on.
+func TestUpgradeWithPostUnderWay(t *testing.T) {
+	e := newEnv(t, Config{}, options{peer: func(p *peer) {
+		p.onMessage = func(p *peer, m string) {
+			if m == "hold" {
+				p.s.Pause()
+			}
+		}
+	}})
+	c := e.openPolling()
+	post := make(chan response, 1)
+	go func() { post <- c.post("4hold\x1e4second") }() // waited for below
+	eventually(t, "held POST", func() bool { return c.p.s.gate() != nil })
+	w := c.upgrade()
+	w.send("4third")
+	c.p.s.Resume()
+	wantResponse(t, wait(t, post), 200, "ok")
+	if got := fmt.Sprint(c.p.waitMessages(3)); got != "[t:hold t:second t:third]" {
+		t.Errorf("heard %s", got)
+	}
+
+	c = e.openPolling()
+	half := c.goPost()
+	w = c.upgrade()
+	half.wantCut(t)
+	w.send("4alive")
+	if got := fmt.Sprint(c.p.waitMessages(1)); got != "[t:alive]" {
+		t.Errorf("heard %s", got)
+	}
+}
+
 // upgradingClient polls until it is told to stop, like the official client.
 type upgradingClient struct {
 	c       *poller

@@ -10,7 +10,14 @@ import (
 // wsTransport is a session as the owner of its WebSocket connection.
 type wsTransport struct{ *Session }
 
-func (t wsTransport) isPaused() bool { return t.paused.Load() }
+func (t wsTransport) isPaused() bool { return t.paused.Load() || t.behind.Load() }
+
+func (t wsTransport) gate() <-chan struct{} {
+	if ended := t.afterPost(); ended != nil {
+		return ended
+	}
+	return t.Session.gate()
+}
 
 // receive turns a message of the connection into a packet (spec 1.7).
 func (t wsTransport) receive(f frame) verdict {
