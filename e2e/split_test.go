@@ -100,10 +100,11 @@ func (m *split) hasMetrics(t *testing.T) {
 	}
 }
 
-// chat runs the demo on the mesh, with its page on an address of its own.
+// chat runs two instances of the demo on the mesh, with its page on an address of its own.
 func (m *split) chat(t *testing.T) {
 	page := freeAddrs(t, 1)[0]
 	chat := m.b.start(t, "chat", "chat", "--nats", m.nats, "--page-listen", page, "--edge-url", m.urls()[1])
+	m.b.start(t, "chat-2", "chat", "--nats", m.nats)
 	chat.ready(t, "http://"+page+"/")
 	runBrowser(t, "http://"+page+"/", "")
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/signal"
@@ -35,6 +36,7 @@ func (c *cli) run() error {
 	case c.Listen == "":
 		return errors.New("--engine serves clients itself: it needs --listen")
 	case c.Check:
+		fmt.Printf("conformance: Engine.IO echo, clients on %s\n", c.Listen)
 		return nil
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

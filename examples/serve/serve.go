@@ -7,7 +7,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"syscall"
@@ -52,19 +54,50 @@ func (p Program) RunUntilSignal(f *Flags) error {
 	return p.Run(ctx, f)
 }
 
-// Run runs the program until ctx ends. It returns nil after a clean stop.
+// Run runs the program until ctx ends. It returns nil after a clean stop, and after --check if the flags are right.
 func (p Program) Run(ctx context.Context, f *Flags) error {
 	log := f.Logger(os.Stderr)
 	switch {
-	case f.Check && f.Listen != "":
-		fmt.Printf("app %s with a whole mesh in this process, clients on %s, NATS on %s\n", f.app(p.Name), f.Listen, f.Mesh.NATSListen)
-		return nil
 	case f.Check:
-		fmt.Printf("app %s on the mesh at %s\n", f.app(p.Name), f.NATS)
-		return nil
+		plan, err := p.Plan(ctx, f)
+		if err == nil {
+			fmt.Println(plan)
+		}
+		return err
 	case f.Listen != "":
 		return p.embed(ctx, f, log)
 	default:
 		return p.join(ctx, f, log)
 	}
+}
+
+// Plan checks the flags, without opening or reaching anything, and says in a line what would run.
+func (p Program) Plan(ctx context.Context, f *Flags) (string, error) {
+	if f.Listen == "" {
+		u, err := url.Parse(f.NATS)
+		if err != nil || u.Host == "" {
+			return "", fmt.Errorf("--nats %q: want nats://host:port", f.NATS)
+		}
+		return fmt.Sprintf("%s: application %s on %s", p.Name, f.app(p.Name), f.NATS), nil
+	}
+	if _, _, err := net.SplitHostPort(f.Listen); err != nil {
+		return "", fmt.Errorf("--listen: %w", err)
+	}
+	cfg := p.config(f, slog.New(slog.DiscardHandler))
+	cfg.NATSListen = "none"
+	m, err := siomesh.New(cfg)
+	if err != nil {
+		return "", fmt.Errorf("configure the mesh: %w", err)
+	}
+	plan := fmt.Sprintf("%s: application %s and the whole mesh, clients on %s, NATS on %s", p.Name, f.app(p.Name), f.Listen, f.Mesh.NATSListen)
+	return plan, m.Close(ctx)
+}
+
+// config is the configuration of a mesh in this process.
+func (p Program) config(f *Flags, log *slog.Logger) siomesh.Config {
+	cfg := f.config(p.Name, log)
+	if p.Tune != nil {
+		p.Tune(&cfg)
+	}
+	return cfg
 }

@@ -20,11 +20,7 @@ const stopsWithin = 8 * time.Second
 
 // embed runs the whole mesh in this process.
 func (p Program) embed(ctx context.Context, f *Flags, log *slog.Logger) error {
-	cfg := f.config(p.Name, log)
-	if p.Tune != nil {
-		p.Tune(&cfg)
-	}
-	m, err := siomesh.New(cfg)
+	m, err := siomesh.New(p.config(f, log))
 	if err != nil {
 		return fmt.Errorf("configure the mesh: %w", err)
 	}

@@ -68,7 +68,7 @@ func contentPolicy(edge string) (string, error) {
 		return own, nil
 	}
 	u, err := url.Parse(edge)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" {
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" || strings.ContainsAny(u.Host, ";,'") {
 		return "", fmt.Errorf("address of the edge %q: want http(s)://host[:port]", edge)
 	}
 	origin := u.Scheme + "://" + u.Host

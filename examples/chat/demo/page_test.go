@@ -1,0 +1,73 @@
+package demo_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/siomesh/siomesh/examples/chat/demo"
+)
+
+func ask(tb testing.TB, h http.Handler, path string) *httptest.ResponseRecorder {
+	tb.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(tb.Context(), http.MethodGet, path, nil))
+	return w
+}
+
+func TestPage(t *testing.T) {
+	h := demo.Page()
+	for path, want := range map[string]string{
+		"/":          "text/html; charset=utf-8",
+		"/style.css": "text/css; charset=utf-8",
+		"/chat.js":   "text/javascript; charset=utf-8",
+		"/people.js": "text/javascript; charset=utf-8",
+		"/view.js":   "text/javascript; charset=utf-8",
+		"/theme.js":  "text/javascript; charset=utf-8",
+		"/icon.svg":  "image/svg+xml",
+	} {
+		w := ask(t, h, path)
+		if got := w.Header().Get("Content-Type"); w.Code != http.StatusOK || got != want {
+			t.Errorf("%s answers %d, %s, want 200, %s", path, w.Code, got, want)
+		}
+		if got := w.Header().Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'self';") {
+			t.Errorf("%s comes with the policy %q", path, got)
+		}
+	}
+	if w := ask(t, h, "/page.go"); w.Code != http.StatusNotFound {
+		t.Errorf("/page.go answers %d, want 404", w.Code)
+	}
+	if body := ask(t, h, "/").Body.String(); !strings.Contains(body, `src="/socket.io/socket.io.js"`) {
+		t.Errorf("the page does not load the client from its own address:\n%s", body)
+	}
+}
+
+func TestPageFor(t *testing.T) {
+	h, err := demo.PageFor("https://edge.example.com:3000/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := ask(t, h, "/")
+	for _, want := range []string{
+		`src="https://edge.example.com:3000/socket.io/socket.io.js"`, `data-edge="https://edge.example.com:3000"`,
+	} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("the page has no %s:\n%s", want, w.Body)
+		}
+	}
+	policy := w.Header().Get("Content-Security-Policy")
+	for _, want := range []string{
+		"script-src 'self' https://edge.example.com:3000;",
+		"connect-src 'self' https://edge.example.com:3000 wss://edge.example.com:3000",
+	} {
+		if !strings.Contains(policy, want) {
+			t.Errorf("the policy is %q, want it to have %q", policy, want)
+		}
+	}
+	for _, bad := range []string{"edge.example.com", "javascript:alert(1)", "https://", "https://a/b", "https://a;b", "https://a,b", "ws://a"} {
+		if _, err := demo.PageFor(bad); err == nil {
+			t.Errorf("the address %q was accepted", bad)
+		}
+	}
+}
