@@ -119,9 +119,9 @@ func bindBinary(data []byte, target any) error {
 	return nil
 }
 
-// decodeEvent reads the packet of an event. The result refers to body.
-func decodeEvent(body []byte) (name string, a Args, err error) {
-	a, err = decodeAck(body)
+// decodeEvent reads the packet of an event. The result refers to body, and to elements if these have the room.
+func decodeEvent(elements [][]byte, body []byte) (name string, a Args, err error) {
+	a, err = decodeArgs(elements, body)
 	if err != nil {
 		return "", Args{}, err
 	}
@@ -136,10 +136,12 @@ func decodeEvent(body []byte) (name string, a Args, err error) {
 }
 
 // decodeAck reads the packet of an acknowledgement. The result refers to body.
-func decodeAck(body []byte) (Args, error) {
+func decodeAck(body []byte) (Args, error) { return decodeArgs(nil, body) }
+
+func decodeArgs(elements [][]byte, body []byte) (Args, error) {
 	p, err := wire.ParsePacket(body, nil)
 	if err != nil {
 		return Args{}, fmt.Errorf("decode packet: %w", err)
 	}
-	return Args{elements: protocol.Elements(nil, p.JSON), attachments: p.Attachments}, nil
+	return Args{elements: protocol.Elements(elements, p.JSON), attachments: p.Attachments}, nil
 }

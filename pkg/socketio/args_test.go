@@ -120,13 +120,13 @@ type Binary2 []byte
 
 func TestDecodeEvent(t *testing.T) {
 	for text, want := range map[string]string{`["say",1]`: "say", `[1,2]`: "1", `["s\u0061y"]`: "say"} { // PAR-009
-		name, a, err := decodeEvent(wire.AppendPacket(nil, wire.Packet{JSON: []byte(text)}))
+		name, a, err := decodeEvent(nil, wire.AppendPacket(nil, wire.Packet{JSON: []byte(text)}))
 		if err != nil || name != want || a.Len() > 1 {
 			t.Errorf("%s: got %q, %d arguments, %v", text, name, a.Len(), err)
 		}
 	}
 	for _, text := range []string{`[]`, `{}`, `[null]`, `[`} {
-		if name, _, err := decodeEvent(wire.AppendPacket(nil, wire.Packet{JSON: []byte(text)})); err == nil {
+		if name, _, err := decodeEvent(nil, wire.AppendPacket(nil, wire.Packet{JSON: []byte(text)})); err == nil {
 			t.Errorf("%s: got %q, want an error", text, name)
 		}
 	}
@@ -145,7 +145,7 @@ func FuzzRoundTrip(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, a, err := decodeEvent(body)
+		_, a, err := decodeEvent(nil, body)
 		if err != nil {
 			t.Fatal(err)
 		}

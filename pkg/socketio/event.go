@@ -15,6 +15,7 @@ type Event struct {
 	socket *Socket
 	id     []byte      // acknowledgement id as the client wrote it; empty if it wants none
 	acked  atomic.Bool // one acknowledgement is sent, no more
+	few    [4][]byte   // room for the elements of most events
 }
 
 // Bind decodes the arguments into targets, one pointer each; see Args.Bind.

@@ -98,7 +98,7 @@ func (s *Socket) startAndUnlock() {
 	start := !s.inbox.busy
 	s.inbox.busy = true
 	s.mu.Unlock()
-	if start && !s.ns.server.workers.start(s.work) {
+	if start && !s.ns.server.workers.start(s) {
 		s.mu.Lock() // the Server is closed: nobody works any more
 		s.abandon()
 		s.mu.Unlock()
@@ -227,19 +227,19 @@ func (s *Socket) dispatch(j job) {
 	if !s.accepted.Load() {
 		return
 	}
-	name, args, err := decodeEvent(j.body)
-	if err != nil {
+	e := &Event{socket: s, id: j.id}
+	var err error
+	if e.Name, e.Args, err = decodeEvent(e.few[:0], j.body); err != nil {
 		s.report("", err)
 		return
 	}
 	var few [4]*listener
-	e := &Event{Name: name, Args: args, socket: s, id: j.id}
 	ctx := s.ns.server.handlerContext()
-	for i, l := range s.listening(few[:0], name) {
+	for i, l := range s.listening(few[:0], e.Name) {
 		if i > 0 && s.isCut() { // no event after a disconnect (SOC-028)
 			return
 		}
-		s.report(name, guard(func() error { return l.f(ctx, e) }))
+		s.report(e.Name, guard(func() error { return l.f(ctx, e) }))
 	}
 }
 

@@ -68,7 +68,9 @@ func (h receiver) fromEdge(r *wire.Record) error {
 		if s == nil {
 			return nil // disconnected on this side: the edge will hear of it
 		}
-		return s.push(job{seq: r.Seq, id: bytes.Clone(r.ID), body: bytes.Clone(r.Body)})
+		kept := append(append(make([]byte, 0, len(r.Body)+len(r.ID)), r.Body...), r.ID...)
+		n := len(r.Body)
+		return s.push(job{seq: r.Seq, body: kept[:n:n], id: kept[n:]})
 	case wire.KindReply:
 		if _, err := wire.ParsePacket(r.Body, nil); err != nil {
 			return fmt.Errorf("reply: %w", err)

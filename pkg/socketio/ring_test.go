@@ -330,7 +330,7 @@ func (c *client) put(r *wire.Record, body []byte) {
 	var err error
 	switch r.Kind {
 	case wire.KindEmit, wire.KindBroadcast:
-		p.name, p.args, err = decodeEvent(p.body)
+		p.name, p.args, err = decodeEvent(nil, p.body)
 	case wire.KindAck:
 		p.args, err = decodeAck(p.body)
 	default:

@@ -41,7 +41,7 @@ type Server struct {
 	encoder  *encoder
 	links    link.Metrics // what the links do
 	sockets  sockets
-	workers  workers
+	workers  *workers
 	requests atomic.Uint64 // acknowledgements asked for so far
 
 	state   atomic.Int32   // phase, written under mu
@@ -110,6 +110,7 @@ func newServer(
 		reports:    newReports(cfg.Log),
 		encoder:    &encoder{maxPacket: cfg.MaxPacket},
 		sockets:    sockets{byAddr: map[wire.SocketAddr]*Socket{}},
+		workers:    newWorkers(),
 		deaf:       make(chan error, 2),
 		closing:    make(chan struct{}),
 		done:       make(chan struct{}),
