@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -60,7 +62,8 @@ func (b binaries) start(tb testing.TB, name, program string, args ...string) *pr
 	// The test's context ends before its cleanups, one of which stops the process.
 	p.cmd = exec.CommandContext(context.WithoutCancel(tb.Context()), filepath.Join(b.dir, program), args...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.Env = append(os.Environ(), "GOMEMLIMIT=512MiB")
+	// A flag that somebody has set for all programs must not change what is tested.
+	p.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "SIOMESH_") })
 	if err := p.cmd.Start(); err != nil {
 		tb.Fatalf("start %s: %v", name, err)
 	}

@@ -18,6 +18,7 @@ const (
 // TestEndToEnd builds the programs once, and then lets every shape of the mesh prove itself.
 func TestEndToEnd(t *testing.T) {
 	needNode(t)
+	needChromium(t)
 	b := build(t)
 	t.Run("one process", func(t *testing.T) { oneProcess(t, b) })
 	t.Run("up and an app outside", func(t *testing.T) { upAndOutside(t, b) })
