@@ -17,31 +17,19 @@ import (
 // errAppDead says that the instance a record is meant for is dead.
 var errAppDead = errors.New("app instance dead")
 
-// appInstance is one running process of an app, as long as presence says it lives.
+// appInstance is one running process of an app, for as long as the link to it holds: after a break it is another.
 type appInstance struct {
 	addr     mesh.Address
-	links    *link.Endpoint
-	assigned atomic.Int64 // sockets this edge gave it
-	dead     atomic.Bool
-}
-
-// link returns the link to the instance, nil if it is dead.
-func (a *appInstance) link() *link.Link {
-	if a.dead.Load() {
-		return nil
-	}
-	return a.links.Link(a.addr)
-}
-
-// onSpace calls f once the link has room; never if the instance is dead, whose sockets are closed.
-func (a *appInstance) onSpace(f func()) {
-	if l := a.link(); l != nil {
-		l.OnSpace(f)
-	}
+	link     *link.Link
+	assigned atomic.Int64 // sockets of this edge that it has
+	dead     atomic.Bool  // presence says so, or the link broke: its sockets are taken from it
 }
 
 // directory is which app instances serve which namespace. Safe for concurrent use.
 type directory struct {
+	links *link.Endpoint
+	broke func(*appInstance, error) // called on the links' reader goroutine when the link to an instance breaks
+
 	mu        sync.Mutex
 	instances map[mesh.InstanceID]*entry // guarded by mu
 	announced map[string]struct{}        // guarded by mu: every namespace that was ever announced
@@ -63,8 +51,10 @@ const (
 	unknown                // no app has such a namespace
 )
 
-func newDirectory() *directory {
+func newDirectory(links *link.Endpoint, broke func(*appInstance, error)) *directory {
 	return &directory{
+		links:     links,
+		broke:     broke,
 		instances: map[mesh.InstanceID]*entry{},
 		announced: map[string]struct{}{},
 		changed:   make(chan struct{}),
@@ -72,12 +62,12 @@ func newDirectory() *directory {
 }
 
 // update takes a heartbeat of an app instance.
-func (d *directory) update(p presence.Peer, links *link.Endpoint) {
+func (d *directory) update(p presence.Peer) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e := d.instances[p.Instance]
 	if e == nil {
-		e = &entry{instance: &appInstance{addr: p.Address, links: links}}
+		e = &entry{instance: d.open(p.Address)}
 		d.instances[p.Instance] = e
 	}
 	e.info, e.suspect = p.Info, p.Suspect
@@ -87,6 +77,13 @@ func (d *directory) update(p presence.Peer, links *link.Endpoint) {
 		}
 	}
 	d.wake()
+}
+
+// open makes the instance at an address; mu is held.
+func (d *directory) open(a mesh.Address) *appInstance {
+	app := &appInstance{addr: a, link: d.links.Link(a)}
+	app.link.OnBreak(func(err error) { d.broke(app, err) })
+	return app
 }
 
 // remove forgets a dead instance and returns it, nil if it was not known.
@@ -103,11 +100,15 @@ func (d *directory) remove(id mesh.InstanceID) *appInstance {
 	return e.instance
 }
 
-// find returns a live instance, nil if there is none of that id.
-func (d *directory) find(id mesh.InstanceID) *appInstance {
+// replace begins anew with an instance whose link broke, if it is still there. Others are chosen before it until its next
+// heartbeat.
+func (d *directory) replace(app *appInstance) (fresh *appInstance) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if e := d.instances[id]; e != nil {
+	app.dead.Store(true)
+	if e := d.instances[app.addr.Instance]; e != nil && e.instance == app {
+		e.instance, e.suspect = d.open(app.addr), true
+		d.wake()
 		return e.instance
 	}
 	return nil
@@ -125,18 +126,20 @@ func (d *directory) choose(namespace string) (chosen *appInstance, is serving, c
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var candidates []*entry
-	alive := 0
+	alive, mayKnow := 0, false
 	for _, e := range d.instances {
 		if len(e.info.GetNamespaces()) == 0 {
 			continue // a process that only sends
 		}
 		alive++
-		if !e.info.GetDraining() && serves(e.info, namespace) {
+		exact, perhaps := serves(e.info, namespace)
+		mayKnow = mayKnow || exact || perhaps
+		if exact && !e.info.GetDraining() {
 			candidates = append(candidates, e)
 		}
 	}
 	if len(candidates) == 0 {
-		if _, once := d.announced[namespace]; alive == 0 || once {
+		if _, once := d.announced[namespace]; alive == 0 || once || mayKnow {
 			return nil, waiting, d.changed
 		}
 		return nil, unknown, d.changed
@@ -159,11 +162,11 @@ func (e *entry) load() int64 {
 	return max(int64(e.info.GetLoad()), e.instance.assigned.Load()) //nolint:gosec // a number of sockets
 }
 
-func serves(info *siomeshv1.Presence, namespace string) bool {
+// serves reports whether an instance announces the namespace by name, or at least may know it by a pattern or function.
+func serves(info *siomeshv1.Presence, namespace string) (exact, perhaps bool) {
 	for _, n := range info.GetNamespaces() {
-		if n.GetName() == namespace {
-			return true
-		}
+		exact = exact || n.GetName() == namespace
+		perhaps = perhaps || n.GetPattern() != "" || n.GetDynamic()
 	}
-	return false
+	return exact, perhaps
 }

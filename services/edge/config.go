@@ -3,6 +3,7 @@ package edge
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/rs/cors"
@@ -22,7 +23,7 @@ type Config struct {
 	PingTimeout       time.Duration  // default 20 s
 	UpgradeTimeout    time.Duration  // default 10 s
 	ConnectTimeout    time.Duration  // a session without a joined namespace is closed after it, default 45 s
-	MaxHTTPBufferSize int64          // largest message of a client in bytes, default 1 000 000
+	MaxHTTPBufferSize int64          // largest message of a client in bytes, default 1 000 000, at most 16 MiB
 	MaxOutboundBytes  int64          // bound of what waits for one client, default 4 MiB
 	CORSOrigins       []string       // allowed origins, "*" for all; none: no CORS headers
 	TrustedProxies    []netip.Prefix // proxies whose X-Forwarded-For and -Proto are believed
@@ -56,13 +57,22 @@ func (c Config) withDefaults() Config {
 	c.MaxHeld = orDefault(c.MaxHeld, 1<<20)
 	c.MaxAcks = orDefault(c.MaxAcks, 4096)
 	c.MaxNamespaces = orDefault(c.MaxNamespaces, 64)
+	if c.Parser.MaxBytes <= 0 {
+		c.Parser.MaxBytes = maxPacket
+	}
 	if c.Metrics == nil {
 		c.Metrics = &Metrics{}
 	}
 	return c
 }
 
+// maxPacket is the largest packet of a client, its attachments included: it has to fit a record.
+const maxPacket = 16 << 20
+
 func (c Config) validate() error {
+	if c.MaxHTTPBufferSize > maxPacket || c.Parser.MaxBytes > maxPacket {
+		return fmt.Errorf("messages and packets of clients must not be larger than %d bytes", maxPacket)
+	}
 	if c.AppWait >= c.ConnectTimeout {
 		return fmt.Errorf("app wait %s must be below the connect timeout %s", c.AppWait, c.ConnectTimeout)
 	}
@@ -110,16 +120,7 @@ func (s *Service) engineConfig() engine.Config {
 		Log:               s.log,
 	}
 	if len(s.cfg.CORSOrigins) > 0 {
-		c.CORS = &cors.Options{AllowedOrigins: s.cfg.CORSOrigins, AllowCredentials: !allowsAll(s.cfg.CORSOrigins)}
+		c.CORS = &cors.Options{AllowedOrigins: s.cfg.CORSOrigins, AllowCredentials: !slices.Contains(s.cfg.CORSOrigins, "*")}
 	}
 	return c
-}
-
-func allowsAll(origins []string) bool {
-	for _, o := range origins {
-		if o == "*" {
-			return true
-		}
-	}
-	return false
 }

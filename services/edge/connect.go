@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,13 +55,14 @@ func (c *conn) connect(p protocol.Packet) {
 		return
 	}
 	sk := &socket{
-		conn: c, namespace: string(p.Namespace), id: newSocketID(),
-		auth: append([]byte(nil), p.Data...), cancel: cancel,
+		conn: c, namespace: bytes.Clone(p.Namespace), id: newSocketID(),
+		auth: bytes.Clone(p.Data), cancel: cancel,
 	}
 	c.comeBack(sk.namespace)
 	c.s.table.add(sk)
 	c.sockets = append(c.sockets, sk)
 	if !c.s.tasks.start(func() { defer cancel(); c.s.join(ctx, sk) }) {
+		cancel()
 		c.end(&c.batch, sk, reasonShutdown, "")
 	}
 }
@@ -113,7 +115,8 @@ func (s *Service) attempt(ctx context.Context, sk *socket) error {
 	default:
 		return &unavailable{"presence", s.peers.Heard()}
 	}
-	if _, is, changed := s.apps.choose(sk.namespace); is == waiting {
+	namespace := string(sk.namespace)
+	if _, is, changed := s.apps.choose(namespace); is == waiting {
 		return &unavailable{"app", changed}
 	} else if is == unknown {
 		return &refusal{Message: invalidNamespace}
@@ -121,7 +124,7 @@ func (s *Service) attempt(ctx context.Context, sk *socket) error {
 	if err := s.authenticate(ctx, sk); err != nil {
 		return err
 	}
-	chosen, is, changed := s.apps.choose(sk.namespace)
+	chosen, is, changed := s.apps.choose(namespace)
 	if is != served {
 		return &unavailable{"app", changed}
 	}
@@ -136,9 +139,13 @@ func (s *Service) authenticate(ctx context.Context, sk *socket) error {
 	if verdict != nil {
 		return nil
 	}
+	request, err := authRequest(sk)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.AuthTimeout)
 	defer cancel()
-	verdict, err := authn.Ask(ctx, s.bus, s.names, authRequest(sk))
+	verdict, err = authn.Ask(ctx, s.bus, s.names, request)
 	switch {
 	case errors.Is(err, authn.ErrUnavailable):
 		s.cfg.Metrics.auth(authUnavailable)
@@ -160,30 +167,35 @@ func (s *Service) authenticate(ctx context.Context, sk *socket) error {
 
 // assign gives the socket to an app instance and sends it the connect record.
 func (s *Service) assign(sk *socket, app *appInstance) error {
-	sk.conn.mu.Lock()
-	handshake, ok := proto.CloneOf(sk.conn.handshake), sk.state == joining
-	verdict := sk.verdict
-	sk.conn.mu.Unlock()
-	if !ok {
-		return nil // the client left meanwhile
+	c := sk.conn
+	var handshake siomeshv1.Handshake
+	if err := proto.Unmarshal(c.handshake, &handshake); err != nil {
+		return fmt.Errorf("decode handshake: %w", err)
 	}
 	handshake.Auth = sk.auth
+	c.mu.Lock()
+	verdict := sk.verdict
+	c.mu.Unlock()
 	body, err := proto.Marshal(&siomeshv1.Connect{
-		SocketId: sk.id, Handshake: handshake, Data: verdict.Data, User: verdict.User, Rooms: verdict.Rooms,
-		Sole: true, Transport: sk.conn.session.Transport(),
+		SocketId: sk.id, Handshake: &handshake, Data: verdict.Data, User: verdict.User, Rooms: verdict.Rooms,
+		Sole: true, Transport: c.session.Transport(),
 	})
 	if err != nil {
 		return fmt.Errorf("encode connect: %w", err)
 	}
 	var b link.Batch
 	defer b.Flush()
-	sk.conn.mu.Lock()
-	defer sk.conn.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if sk.state != joining {
-		return nil
+		return nil // the client left meanwhile
+	}
+	if retry, ok := s.registered(); !ok { // again, as whoever loses rooms closes the sockets that were asked for before
+		return &unavailable{"rooms", retry}
 	}
 	sk.app, sk.epoch, sk.flow = app, sk.epoch+1, flow{}
-	if err := sk.send(&b, parcel{kind: wire.KindConnect, body: body}); err != nil {
+	if err := sk.send(&b, &parcel{kind: wire.KindConnect, body: body}); err != nil {
+		sk.app = nil
 		return &unavailable{what: "app"}
 	}
 	sk.state = asked
@@ -193,15 +205,11 @@ func (s *Service) assign(sk *socket, app *appInstance) error {
 
 // refuse answers a CONNECT with CONNECT_ERROR; the connection stays open for other namespaces.
 func (s *Service) refuse(sk *socket, r *refusal) {
-	data, err := encodeRefusal(r)
-	if err != nil {
-		data = []byte(`{"message":"internal error"}`)
-	}
 	c := sk.conn
 	var b link.Batch
 	c.mu.Lock()
 	if sk.state != ending {
-		c.send(protocol.Packet{Type: protocol.ConnectError, Namespace: []byte(sk.namespace), Data: data})
+		c.send(protocol.Packet{Type: protocol.ConnectError, Namespace: sk.namespace, Data: encodeRefusal(r)})
 		s.cfg.Metrics.refused()
 		c.end(&b, sk, "", "")
 	}
@@ -212,32 +220,21 @@ func (s *Service) refuse(sk *socket, r *refusal) {
 // giveUp ends a CONNECT that was held too long: the connection is closed, so that the client comes back with its own
 // back-off; if it has other namespaces it is told instead.
 func (s *Service) giveUp(sk *socket, wait *unavailable) {
-	s.cfg.Metrics.unavailable()
-	s.log.Debug("connect given up", slog.Any("err", wait))
 	c := sk.conn
 	c.mu.Lock()
-	alone := len(c.sockets) == 1
+	over, alone := sk.state != joining, true
+	for _, other := range c.sockets {
+		alone = alone && other.state == joining
+	}
 	c.mu.Unlock()
-	if alone {
-		c.session.Discard(engine.TransportClose)
+	switch {
+	case over:
 		return
+	case alone:
+		c.session.Discard(engine.TransportClose)
+	default:
+		s.refuse(sk, &refusal{Message: "service unavailable", Data: json.RawMessage(`{"retry":true}`)})
 	}
-	s.refuse(sk, &refusal{Message: "service unavailable", Data: json.RawMessage(`{"retry":true}`)})
-}
-
-// comeBack forgets that the server disconnected the namespace; mu is held.
-func (c *conn) comeBack(namespace string) {
-	for i, name := range c.left {
-		if name == namespace {
-			c.left = append(c.left[:i], c.left[i+1:]...)
-			return
-		}
-	}
-}
-
-// send writes a packet without attachments to the client; mu may be held.
-func (c *conn) send(p protocol.Packet) {
-	if err := c.session.Send(engine.NewText(protocol.Append(nil, p))); err == nil {
-		c.s.cfg.Metrics.packetOut(p.Type, 1)
-	}
+	s.cfg.Metrics.unavailable()
+	s.log.Debug("connect given up", slog.Any("err", wait))
 }

@@ -18,16 +18,17 @@ const (
 	reasonShutdown         = "server shutting down"
 )
 
-// eventMessages encodes an event for clients: one text message and one for each attachment.
-func eventMessages(namespace, id []byte, p wire.Packet) []*engine.Message {
-	return packetMessages(protocol.Event, namespace, id, p)
-}
-
-// packetMessages encodes an event or acknowledgement; t is Event or Ack, its binary form follows from the attachments.
-func packetMessages(t protocol.Type, namespace, id []byte, p wire.Packet) []*engine.Message {
-	if len(p.Attachments) > 0 {
+// binaryForm returns the type of an event or acknowledgement with so many attachments.
+func binaryForm(t protocol.Type, attachments int) protocol.Type {
+	if attachments > 0 && (t == protocol.Event || t == protocol.Ack) {
 		t += protocol.BinaryEvent - protocol.Event
 	}
+	return t
+}
+
+// packetMessages encodes an event or acknowledgement for clients: one text message and one for each attachment.
+func packetMessages(t protocol.Type, namespace, id []byte, p wire.Packet) []*engine.Message {
+	t = binaryForm(t, len(p.Attachments))
 	text := make([]byte, 0, len(p.JSON)+len(namespace)+len(id)+8)
 	text = protocol.Append(text, protocol.Packet{
 		Type: t, Namespace: namespace, ID: id, Attachments: len(p.Attachments), Data: p.JSON,
@@ -40,24 +41,33 @@ func packetMessages(t protocol.Type, namespace, id []byte, p wire.Packet) []*eng
 	return messages
 }
 
-// encode returns a packet as a record's body, valid until free is called.
-func (s *Service) encode(p wire.Packet) (body []byte, free func()) {
+// encode returns a packet as a record's body, which release takes back.
+func (s *Service) encode(p wire.Packet) *[]byte {
 	buf, _ := s.buffers.Get().(*[]byte)
 	if buf == nil {
 		buf = new([]byte)
 	}
 	*buf = wire.AppendPacket((*buf)[:0], p)
-	return *buf, func() {
-		if cap(*buf) <= maxPooled {
-			s.buffers.Put(buf)
-		}
+	return buf
+}
+
+func (s *Service) release(buf *[]byte) {
+	if cap(*buf) <= maxPooled {
+		s.buffers.Put(buf)
 	}
 }
 
 // maxPooled is the largest buffer that is kept for the next packet.
 const maxPooled = 64 << 10
 
-func encodeRefusal(r *refusal) ([]byte, error) { return json.Marshal(r) }
+// encodeRefusal returns the payload of a CONNECT_ERROR packet. Data that is no JSON is left out.
+func encodeRefusal(r *refusal) []byte {
+	data, err := json.Marshal(r)
+	if err != nil {
+		data, _ = json.Marshal(&refusal{Message: r.Message}) // a string is always encodable
+	}
+	return data
+}
 
 // newSocketID returns a public socket id: 20 characters of URL-safe base64, as the reference's, from 120 random bits.
 func newSocketID() string {

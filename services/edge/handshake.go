@@ -1,12 +1,15 @@
 package edge
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
 	"github.com/siomesh/siomesh/internal/mesh/authn"
@@ -48,10 +51,13 @@ func (s *Service) handshake(r *http.Request) *siomeshv1.Handshake {
 func toText(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // authRequest is the question to the auth service about a socket.
-func authRequest(sk *socket) *authn.ConnectRequest {
-	h := sk.conn.handshake
+func authRequest(sk *socket) (*authn.ConnectRequest, error) {
+	var h siomeshv1.Handshake
+	if err := proto.Unmarshal(sk.conn.handshake, &h); err != nil {
+		return nil, fmt.Errorf("decode handshake: %w", err)
+	}
 	q := &authn.ConnectRequest{
-		Namespace: sk.namespace, Socket: sk.id, Auth: sk.auth,
+		Namespace: string(sk.namespace), Socket: sk.id, Auth: sk.auth,
 		Handshake: authn.Handshake{
 			Headers: make(map[string]authn.Values, len(h.GetHeaders())),
 			Query:   make(map[string]authn.Values, len(h.GetQuery())),
@@ -64,7 +70,7 @@ func authRequest(sk *socket) *authn.ConnectRequest {
 	for name, value := range h.GetQuery() {
 		q.Handshake.Query[name] = authn.Values{value}
 	}
-	return q
+	return q, nil
 }
 
 // clientAddress is the client's IP address: the peer's, or behind trusted proxies the last one in X-Forwarded-For that is
@@ -90,13 +96,15 @@ func (s *Service) clientAddress(r *http.Request) string {
 	return peer
 }
 
-// secure reports whether the client's connection is encrypted, as far as this edge or a trusted proxy knows.
+// secure reports whether the client's connection is encrypted, as far as this edge or a trusted proxy knows: of several
+// values the first is the one of the proxy that the client reached.
 func (s *Service) secure(r *http.Request) bool {
 	if r.TLS != nil {
 		return true
 	}
 	peer, _, err := net.SplitHostPort(r.RemoteAddr)
-	return err == nil && s.trusts(peer) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+	scheme, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
+	return err == nil && s.trusts(peer) && strings.EqualFold(strings.TrimSpace(scheme), "https")
 }
 
 func (s *Service) trusts(address string) bool {

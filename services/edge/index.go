@@ -1,6 +1,10 @@
 package edge
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/siomesh/siomesh/internal/mesh/wire"
+)
 
 // index is which of this edge's accepted sockets are in which room, by namespace. Safe for concurrent use.
 // Invariant: a room exists only while a socket is in it.
@@ -20,10 +24,10 @@ type members struct {
 func (x *index) add(sk *socket) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	m := x.namespaces[sk.namespace]
+	m := x.namespaces[string(sk.namespace)]
 	if m == nil {
 		m = &members{sockets: map[*socket]struct{}{}, ids: map[string]*socket{}, rooms: map[string]map[*socket]struct{}{}}
-		x.namespaces[sk.namespace] = m
+		x.namespaces[string(sk.namespace)] = m
 	}
 	m.sockets[sk] = struct{}{}
 	m.ids[sk.id] = sk
@@ -45,7 +49,7 @@ func (x *index) join(sk *socket, room string) {
 	}
 	sk.rooms[room] = struct{}{}
 	if sk.indexed {
-		x.namespaces[sk.namespace].enter(sk, room)
+		x.namespaces[string(sk.namespace)].enter(sk, room)
 	}
 }
 
@@ -58,7 +62,7 @@ func (x *index) leave(sk *socket, room string) {
 	}
 	delete(sk.rooms, room)
 	if sk.indexed {
-		x.namespaces[sk.namespace].exit(sk, room)
+		x.namespaces[string(sk.namespace)].exit(sk, room)
 	}
 }
 
@@ -70,7 +74,7 @@ func (x *index) remove(sk *socket) []string {
 	if sk.indexed {
 		rooms = append(rooms, sk.id)
 	}
-	m := x.namespaces[sk.namespace]
+	m := x.namespaces[string(sk.namespace)]
 	for room := range sk.rooms {
 		rooms = append(rooms, room)
 		if sk.indexed {
@@ -81,16 +85,23 @@ func (x *index) remove(sk *socket) []string {
 		delete(m.sockets, sk)
 		delete(m.ids, sk.id)
 		if len(m.sockets) == 0 {
-			delete(x.namespaces, sk.namespace)
+			delete(x.namespaces, string(sk.namespace))
 		}
 	}
 	sk.indexed, sk.removed, sk.rooms = false, true, nil
 	return rooms
 }
 
+// reset takes a socket that was not accepted out of its rooms.
+func (x *index) reset(sk *socket) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	sk.rooms = nil
+}
+
 // selection appends to dst the sockets of a namespace that are in one of the rooms (all if there are none) and in none of the
 // excepted ones, each once.
-func (x *index) selection(dst []*socket, namespace []byte, rooms, except []string) []*socket {
+func (x *index) selection(dst []*socket, namespace []byte, rooms, except wire.StringsView) []*socket {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	m := x.namespaces[string(namespace)]
@@ -98,7 +109,7 @@ func (x *index) selection(dst []*socket, namespace []byte, rooms, except []strin
 		return dst
 	}
 	x.visit++
-	for _, room := range except {
+	for room, ok := except.Next(); ok; room, ok = except.Next() {
 		m.each(room, func(sk *socket) { sk.visit = x.visit })
 	}
 	take := func(sk *socket) {
@@ -107,13 +118,13 @@ func (x *index) selection(dst []*socket, namespace []byte, rooms, except []strin
 			dst = append(dst, sk)
 		}
 	}
-	if len(rooms) == 0 {
+	if rooms.Len() == 0 {
 		for sk := range m.sockets {
 			take(sk)
 		}
 		return dst
 	}
-	for _, room := range rooms {
+	for room, ok := rooms.Next(); ok; room, ok = rooms.Next() {
 		m.each(room, take)
 	}
 	return dst
@@ -135,11 +146,11 @@ func (m *members) exit(sk *socket, room string) {
 	}
 }
 
-func (m *members) each(room string, f func(*socket)) {
-	if sk := m.ids[room]; sk != nil {
+func (m *members) each(room []byte, f func(*socket)) {
+	if sk := m.ids[string(room)]; sk != nil {
 		f(sk)
 	}
-	for sk := range m.rooms[room] {
+	for sk := range m.rooms[string(room)] {
 		f(sk)
 	}
 }

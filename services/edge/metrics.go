@@ -20,6 +20,8 @@ type Metrics struct {
 	Late            atomic.Uint64    // packets of clients that came too late to mean anything
 	Held            atomic.Uint64    // packets held because the app or its link was full
 	Paused          atomic.Uint64    // times the reading of a client stopped
+	Dropped         atomic.Uint64    // packets given up because the app or rooms was lost, or had ended the socket
+	Unreadable      atomic.Uint64    // operations of apps that cannot be read
 	AcksFailed      atomic.Uint64    // open requests for an acknowledgement that failed at the edge
 	Stale           atomic.Uint64    // operations of an instance that does not own the socket
 	Refused         atomic.Uint64    // CONNECTs answered with CONNECT_ERROR
@@ -50,6 +52,8 @@ func (m *Metrics) invalidState()                       { m.InvalidState.Add(1) }
 func (m *Metrics) late()                               { m.Late.Add(1) }
 func (m *Metrics) held()                               { m.Held.Add(1) }
 func (m *Metrics) paused()                             { m.Paused.Add(1) }
+func (m *Metrics) dropped(n int)                       { m.Dropped.Add(uint64(n)) } //nolint:gosec // not negative
+func (m *Metrics) unreadable()                         { m.Unreadable.Add(1) }
 func (m *Metrics) ackFailed()                          { m.AcksFailed.Add(1) }
 func (m *Metrics) stale()                              { m.Stale.Add(1) }
 func (m *Metrics) refused()                            { m.Refused.Add(1) }

@@ -1,10 +1,12 @@
 package edge
 
 import (
+	"errors"
 	"log/slog"
 
 	"github.com/siomesh/siomesh/internal/mesh"
 	"github.com/siomesh/siomesh/internal/mesh/link"
+	"github.com/siomesh/siomesh/internal/mesh/presence"
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
@@ -19,6 +21,13 @@ func (s *Service) registered() (changed <-chan struct{}, ok bool) {
 	return s.becoming, s.isKnown
 }
 
+// leaseNow returns the number of the present registration.
+func (s *Service) leaseNow() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lease
+}
+
 // roomsLink returns the link to the rooms instance this edge is or wants to be registered with, nil if there is none.
 func (s *Service) roomsLink() *link.Link {
 	s.mu.Lock()
@@ -29,34 +38,39 @@ func (s *Service) roomsLink() *link.Link {
 	return s.links.Link(*s.rooms)
 }
 
-// roomsFound follows an announcement of a rooms instance that owns the partitions.
-func (s *Service) roomsFound(rooms mesh.Address) {
-	s.mu.Lock()
-	same := s.rooms != nil && *s.rooms == rooms
-	before := s.rooms
-	s.rooms = &rooms
-	s.mu.Unlock()
-	if same {
+// roomsFound follows the heartbeats of a rooms instance: the one with the highest epoch owns the partitions.
+func (s *Service) roomsFound(p presence.Peer) {
+	if len(p.Info.GetPartitions()) == 0 {
 		return
 	}
-	if before != nil {
-		s.closeAll(errRoomsLost)
+	epoch := p.Info.GetPartitions()[0].GetEpoch()
+	s.mu.Lock()
+	news := s.rooms == nil || *s.rooms != p.Address && epoch > s.epoch
+	if news {
+		s.rooms, s.epoch = &p.Address, epoch
 	}
-	s.register()
+	s.mu.Unlock()
+	if news {
+		s.reset()
+	}
 }
 
 // roomsDied forgets the rooms instance.
 func (s *Service) roomsDied(rooms mesh.Address) {
+	s.links.Do(func() { delete(s.opened, rooms.Instance) })
 	s.mu.Lock()
 	lost := s.rooms != nil && *s.rooms == rooms
 	if lost {
-		s.rooms = nil
-		s.setKnown(false)
+		s.rooms, s.epoch = nil, 0
 	}
 	s.mu.Unlock()
-	if lost {
-		s.log.Warn("rooms instance lost", slog.String("instance", rooms.Instance.String()))
-		s.closeAll(errRoomsLost)
+	if !lost {
+		return
+	}
+	s.log.Warn("rooms instance lost", slog.String("instance", rooms.Instance.String()))
+	s.reset()
+	for _, p := range s.peers.Live(mesh.KindRooms) { // another may have announced itself before
+		s.roomsFound(p)
 	}
 }
 
@@ -69,31 +83,36 @@ func (s *Service) roomsOpened(from mesh.Address) {
 	s.opened[from.Instance] = true
 }
 
-// reset closes the connections and registers again.
+// reset closes the connections and registers again, if there is a rooms instance.
 func (s *Service) reset() {
-	s.closeAll(errRoomsLost)
+	s.mu.Lock()
+	s.setKnown(false) // before the connections are closed, so that none is added behind that
+	s.mu.Unlock()
+	s.closeAll()
 	s.register()
 }
 
 // register says hello under a new lease number.
 func (s *Service) register() {
+	if l := s.hello(); l != nil {
+		l.Flush()
+	}
+}
+
+func (s *Service) hello() *link.Link {
 	s.mu.Lock()
-	if s.rooms == nil {
-		s.mu.Unlock()
-		return
+	defer s.mu.Unlock() // held while appending, so that the last hello has the highest number
+	if s.rooms == nil || s.stopping.Load() {
+		return nil
 	}
 	s.setKnown(false)
 	s.lease++
-	lease := s.lease
 	l := s.links.Link(*s.rooms)
-	s.mu.Unlock()
-	_, err := l.Append(&wire.Record{Kind: wire.KindHello, Flags: wire.FlagControl, Lease: lease})
-	if err != nil {
-		s.log.Warn("hello not sent", slog.Any("err", err))
-		return
+	if _, err := l.Append(&wire.Record{Kind: wire.KindHello, Flags: wire.FlagControl, Lease: s.lease}); err != nil {
+		s.log.Warn("hello not sent", slog.Any("err", err)) // the link broke in this moment: its callback registers again
 	}
 	l.OnBreak(func(err error) { s.roomsLinkBroke(l, err) })
-	l.Flush()
+	return l
 }
 
 // roomsLinkBroke registers on a new link if the rooms instance is still the one.
@@ -101,7 +120,7 @@ func (s *Service) roomsLinkBroke(l *link.Link, err error) {
 	s.mu.Lock()
 	current := s.rooms != nil && *s.rooms == l.To() && !s.stopping.Load()
 	s.mu.Unlock()
-	if current {
+	if current && !errors.Is(err, link.ErrStopped) {
 		s.log.Warn("link to rooms broke", slog.Any("err", err))
 		s.reset()
 	}

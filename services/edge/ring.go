@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 
 	"google.golang.org/protobuf/proto"
 
@@ -52,30 +53,53 @@ func (s *Service) EndFrame() {
 	s.batch.Flush()
 }
 
-// apply carries out an operation on one socket.
+// apply carries out an operation on one socket. What an app wrote into it may be unreadable: that is no fault of rooms, whose
+// link goes on.
 func (s *Service) apply(r *wire.Record) error {
 	sk := s.table.find(r.Socket)
 	if sk == nil {
-		s.goneRecord(&s.batch, r.Socket, r.Namespace)
+		if r.Kind != wire.KindHandled { // which leaves nothing behind in rooms
+			s.goneRecord(&s.batch, r.Socket, r.Namespace)
+		}
 		return nil
 	}
 	c := sk.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r.Flags&wire.FlagNonOwner == 0 && (sk.app == nil || sk.app.addr.Instance != r.Origin || sk.epoch != r.Epoch) {
+	own := sk.app != nil && sk.app.addr.Instance == r.Origin && sk.epoch == r.Epoch
+	foreign := r.Flags&wire.FlagNonOwner != 0 && sk.state >= joined && r.Ack == 0
+	if !own && !foreign {
 		s.cfg.Metrics.stale()
 		return nil
 	}
-	if r.Handled > 0 && sk.flow.release(r.Handled) {
+	if own && r.Handled > 0 && sk.flow.release(r.Handled) {
 		c.advance(&s.batch, sk)
 	}
 	if sk.state == ending {
-		if r.Kind != wire.KindHandled {
-			s.gone(&s.batch, sk)
-		}
+		s.tooLate(sk, r.Kind)
 		return nil
 	}
-	return s.applyTo(sk, r)
+	err := s.applyTo(sk, r)
+	if errors.Is(err, errUnreadable) {
+		s.cfg.Metrics.unreadable()
+		s.log.Debug("operation ignored", slog.String("instance", r.Origin.String()), slog.Any("err", err))
+		return nil
+	}
+	return err
+}
+
+// tooLate reacts to an operation on a socket that has ended and owes its app packets; conn.mu is held.
+func (s *Service) tooLate(sk *socket, kind wire.Kind) {
+	switch kind {
+	case wire.KindHandled:
+		return
+	case wire.KindClose, wire.KindRefuse, wire.KindUnknown: // the app does not want them any more
+		if len(sk.flow.held) > 0 {
+			sk.conn.cut(&s.batch, sk)
+		}
+	default:
+	}
+	s.gone(&s.batch, sk)
 }
 
 // applyTo carries out an operation on a socket that is there; conn.mu is held.
@@ -86,7 +110,7 @@ func (s *Service) applyTo(sk *socket, r *wire.Record) error {
 	case wire.KindRefuse:
 		return s.refused(sk, r)
 	case wire.KindUnknown:
-		return s.end(sk, protocol.ConnectError, []byte(`{"message":"Invalid namespace"}`), "")
+		s.end(sk, protocol.ConnectError, encodeRefusal(&refusal{Message: invalidNamespace}), "")
 	case wire.KindEmit:
 		return s.emit(sk, r)
 	case wire.KindAck:
@@ -96,18 +120,20 @@ func (s *Service) applyTo(sk *socket, r *wire.Record) error {
 	case wire.KindLeave:
 		return eachRoom(r.Body, func(room string) { s.index.leave(sk, room) })
 	case wire.KindClose:
-		return s.disconnect(sk, r.Flags&wire.FlagClose != 0)
+		s.disconnect(sk, r.Flags&wire.FlagClose != 0)
 	case wire.KindData:
-		return s.setData(sk, r.Body)
+		return setData(sk, r.Body)
 	case wire.KindHandled:
-		return nil
 	default:
 		if r.Flags&wire.FlagSkippable == 0 {
 			return fmt.Errorf("unknown operation kind %d", r.Kind)
 		}
-		return nil
 	}
+	return nil
 }
+
+// errUnreadable says that the body of an operation is not what its kind says.
+var errUnreadable = errors.New("unreadable operation")
 
 // accept tells the client that it is in the namespace.
 func (s *Service) accept(sk *socket, r *wire.Record) error {
@@ -116,111 +142,113 @@ func (s *Service) accept(sk *socket, r *wire.Record) error {
 	}
 	var a siomeshv1.Accept
 	if err := proto.Unmarshal(r.Body, &a); err != nil {
-		return fmt.Errorf("accept: %w", err)
+		return fmt.Errorf("accept: %w: %w", errUnreadable, err)
 	}
 	sk.state = joined
 	sk.conn.entered = true
-	sk.cancel()
+	s.guests.remove(sk.conn)
 	for _, room := range a.GetRooms() {
 		s.index.join(sk, room)
 	}
 	s.index.add(sk)
 	s.cfg.Metrics.joined()
-	s.queue(sk.conn, protocol.Connect, []*engine.Message{engine.NewText(protocol.Append(nil, protocol.Packet{
-		Type: protocol.Connect, Namespace: []byte(sk.namespace), Data: []byte(`{"sid":"` + sk.id + `"}`),
-	}))})
+	s.queue(sk.conn, protocol.Connect, engine.NewText(protocol.Append(nil, protocol.Packet{
+		Type: protocol.Connect, Namespace: sk.namespace, Data: []byte(`{"sid":"` + sk.id + `"}`),
+	})))
 	return nil
 }
 
 func (s *Service) refused(sk *socket, r *wire.Record) error {
 	var body siomeshv1.Refuse
 	if err := proto.Unmarshal(r.Body, &body); err != nil {
-		return fmt.Errorf("refuse: %w", err)
-	}
-	data, err := encodeRefusal(&refusal{Message: body.GetMessage(), Data: body.GetData()})
-	if err != nil {
-		return fmt.Errorf("refuse: %w", err)
+		return fmt.Errorf("refuse: %w: %w", errUnreadable, err)
 	}
 	s.cfg.Metrics.refused()
-	return s.end(sk, protocol.ConnectError, data, "")
+	s.end(sk, protocol.ConnectError, encodeRefusal(&refusal{Message: body.GetMessage(), Data: body.GetData()}), "")
+	return nil
 }
 
-// end sends a last packet for the namespace and forgets the socket.
-func (s *Service) end(sk *socket, last protocol.Type, data []byte, reason string) error {
-	s.queue(sk.conn, last, []*engine.Message{engine.NewText(protocol.Append(nil, protocol.Packet{
-		Type: last, Namespace: []byte(sk.namespace), Data: data,
-	}))})
-	if last == protocol.Disconnect && !sk.conn.hasLeft([]byte(sk.namespace)) {
-		sk.conn.left = append(sk.conn.left, sk.namespace)
+// end sends a last packet for the namespace and forgets the socket. Its app has ended it already, and wants no more of its
+// packets.
+func (s *Service) end(sk *socket, last protocol.Type, data []byte, reason string) {
+	sk.conn.drop(sk, len(sk.flow.held))
+	s.part(sk, last, data, reason)
+}
+
+// part is end for a socket whose app still wants what came before.
+func (s *Service) part(sk *socket, last protocol.Type, data []byte, reason string) {
+	s.queue(sk.conn, last, engine.NewText(protocol.Append(nil, protocol.Packet{
+		Type: last, Namespace: sk.namespace, Data: data,
+	})))
+	if last == protocol.Disconnect {
+		sk.conn.leave(sk.namespace)
 	}
 	sk.conn.end(&s.batch, sk, reason, "")
-	return nil
 }
 
 // emit sends an event to the client, with an acknowledgement id if the app asks for one.
 func (s *Service) emit(sk *socket, r *wire.Record) error {
-	p, err := wire.ParsePacket(r.Body, s.attachments[:0])
+	p, err := s.packet(r.Body)
 	if err != nil {
-		return fmt.Errorf("emit: %w", err)
+		return err
 	}
-	s.attachments = p.Attachments[:0]
-	var id []byte
+	var digits [20]byte
+	id := digits[:0]
 	if r.Ack != 0 {
-		n, failed := sk.acks.add(ackRequest{instance: sk.app, request: r.Ack}, s.cfg.MaxAcks)
-		if failed != nil {
-			sk.failAck(&s.batch, *failed, "too many open requests")
+		n, failed := sk.acks.add(r.Ack, s.cfg.MaxAcks)
+		if failed != 0 {
+			sk.failAck(&s.batch, failed, "too many open requests")
 		}
-		id = fmt.Append(nil, n)
+		id = strconv.AppendUint(id, n, 10)
 		sk.conn.unblock(sk) // the answer must get through, whatever is held
 	}
-	messages := eventMessages([]byte(sk.namespace), id, p)
-	if r.Flags&wire.FlagVolatile != 0 {
-		if sk.conn.session.SendVolatile(messages...) {
-			s.cfg.Metrics.packetOut(protocol.Event, 1)
-		} else {
-			s.cfg.Metrics.volatileDropped()
-		}
-		return nil
-	}
-	s.queue(sk.conn, protocol.Event, messages)
+	s.deliver(sk.conn, protocol.Event, r.Flags, packetMessages(protocol.Event, sk.namespace, id, p))
 	return nil
 }
 
 // ack answers an event of the client.
 func (s *Service) ack(sk *socket, r *wire.Record) error {
-	p, err := wire.ParsePacket(r.Body, s.attachments[:0])
+	p, err := s.packet(r.Body)
 	if err != nil {
-		return fmt.Errorf("ack: %w", err)
+		return err
 	}
-	s.attachments = p.Attachments[:0]
-	s.queue(sk.conn, protocol.Ack, packetMessages(protocol.Ack, []byte(sk.namespace), r.ID, p))
+	s.queue(sk.conn, protocol.Ack, packetMessages(protocol.Ack, sk.namespace, r.ID, p)...)
 	return nil
 }
 
-// disconnect takes the client out of the namespace, or closes its whole connection behind a DISCONNECT for each namespace.
-func (s *Service) disconnect(sk *socket, whole bool) error {
-	c := sk.conn
+// packet reads a body that is a packet; it is valid until the next call.
+func (s *Service) packet(body []byte) (wire.Packet, error) {
+	p, err := wire.ParsePacket(body, s.attachments[:0])
+	if err != nil {
+		return p, fmt.Errorf("packet: %w: %w", errUnreadable, err)
+	}
+	s.attachments = p.Attachments[:0]
+	return p, nil
+}
+
+// disconnect takes the client out of the namespace, or closes its whole connection behind a DISCONNECT for each namespace
+// (SOC-024, SOC-025).
+func (s *Service) disconnect(sk *socket, whole bool) {
+	s.end(sk, protocol.Disconnect, nil, reasonServerDisconnect)
 	if !whole {
-		return s.end(sk, protocol.Disconnect, nil, reasonServerDisconnect)
+		return
 	}
+	c := sk.conn
 	for len(c.sockets) > 0 {
-		other := c.sockets[len(c.sockets)-1]
-		if other.state != joined {
+		if other := c.sockets[len(c.sockets)-1]; other.state == joined {
+			s.part(other, protocol.Disconnect, nil, reasonServerDisconnect)
+		} else {
 			c.end(&s.batch, other, reasonServerDisconnect, "")
-			continue
-		}
-		if err := s.end(other, protocol.Disconnect, nil, reasonServerDisconnect); err != nil {
-			return err
 		}
 	}
+	c.closed = true
 	c.session.Close()
-	return nil
 }
 
 func eachRoom(body []byte, f func(string)) error {
 	rooms, err := wire.ReadStrings(body)
 	if err != nil {
-		return fmt.Errorf("rooms: %w", err)
+		return fmt.Errorf("rooms: %w: %w", errUnreadable, err)
 	}
 	for room, ok := rooms.Next(); ok; room, ok = rooms.Next() {
 		f(string(room))
@@ -229,10 +257,10 @@ func eachRoom(body []byte, f func(string)) error {
 }
 
 // setData changes top-level keys of socket.data: pairs of a key and its raw JSON, which is empty to delete it.
-func (s *Service) setData(sk *socket, body []byte) error {
+func setData(sk *socket, body []byte) error {
 	pairs, err := wire.ReadStrings(body)
 	if err != nil || pairs.Len()%2 != 0 {
-		return fmt.Errorf("data: %w", errors.Join(err, wire.ErrMalformed))
+		return fmt.Errorf("data: %w", errUnreadable)
 	}
 	for key, ok := pairs.Next(); ok; key, ok = pairs.Next() {
 		value, _ := pairs.Next()
@@ -248,51 +276,9 @@ func (s *Service) setData(sk *socket, body []byte) error {
 	return nil
 }
 
-// broadcast sends an event to the sockets it selects: encoded once, the bytes shared.
-func (s *Service) broadcast(r *wire.Record) error {
-	selector, body, err := wire.ParseSelector(r.Body)
-	if err != nil {
-		return fmt.Errorf("broadcast: %w", err)
-	}
-	p, err := wire.ParsePacket(body, s.attachments[:0])
-	if err != nil {
-		return fmt.Errorf("broadcast: %w", err)
-	}
-	s.attachments = p.Attachments[:0]
-	s.recipients = s.index.selection(s.recipients[:0], r.Namespace, selector.Rooms, selector.Except)
-	if len(s.recipients) == 0 {
-		return nil
-	}
-	messages := eventMessages(r.Namespace, nil, p)
-	for _, sk := range s.recipients {
-		if r.Flags&wire.FlagVolatile == 0 {
-			s.queue(sk.conn, protocol.Event, messages)
-		} else if sk.conn.session.SendVolatile(messages...) {
-			s.cfg.Metrics.packetOut(protocol.Event, 1)
-		} else {
-			s.cfg.Metrics.volatileDropped()
-		}
-	}
-	clear(s.recipients)
-	return nil
-}
-
-// queue puts a packet behind what the client is to receive; EndFrame writes it. A client that is gone or too slow is closed
-// by the engine and ends as a closed session.
-func (s *Service) queue(c *conn, t protocol.Type, messages []*engine.Message) {
-	if err := c.session.Queue(messages...); err != nil {
-		return
-	}
-	s.cfg.Metrics.packetOut(t, 1)
-	if !c.dirty {
-		c.dirty = true
-		s.unflushed = append(s.unflushed, c)
-	}
-}
-
 // gone tells rooms that this edge has no such socket any more.
 func (s *Service) gone(b *link.Batch, sk *socket) {
-	s.goneRecord(b, sk.addr, []byte(sk.namespace))
+	s.goneRecord(b, sk.addr, sk.namespace)
 }
 
 func (s *Service) goneRecord(b *link.Batch, addr wire.SocketAddr, namespace []byte) {

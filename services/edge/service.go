@@ -6,7 +6,6 @@ package edge
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
 
 	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
 	"github.com/siomesh/siomesh/internal/mesh"
@@ -49,6 +49,7 @@ type Service struct {
 
 	mu       sync.Mutex
 	rooms    *mesh.Address // guarded by mu: the rooms instance that owns the partitions
+	epoch    uint64        // guarded by mu: of its ownership
 	lease    uint64        // guarded by mu: number of the latest registration asked for
 	isKnown  bool          // guarded by mu: rooms has confirmed that registration
 	becoming chan struct{} // guarded by mu: closed and replaced when isKnown changes
@@ -66,7 +67,6 @@ func New(b bus.Bus, names mesh.Subjects, log *slog.Logger, cfg Config) (*Service
 	s := &Service{
 		bus: b, names: names, log: log, cfg: cfg.withDefaults(),
 		self:     mesh.Address{Kind: mesh.KindEdge, Instance: mesh.NewInstanceID()},
-		apps:     newDirectory(),
 		becoming: make(chan struct{}),
 		opened:   map[mesh.InstanceID]bool{},
 	}
@@ -80,7 +80,7 @@ func New(b bus.Bus, names mesh.Subjects, log *slog.Logger, cfg Config) (*Service
 		return nil, fmt.Errorf("engine: %w", err)
 	}
 	if s.cfg.ClientDir != "" {
-		s.files = clientFiles(s.cfg.Path, s.cfg.ClientDir, s.engineConfig().CORS, log)
+		s.files = clientFiles(s.cfg.ClientDir, s.engineConfig().CORS, log)
 	}
 	s.peers = presence.New(b, names, s.self, s.describe, log, s.cfg.Presence)
 	s.peers.Watch(s.peerChanged)
@@ -91,6 +91,7 @@ func New(b bus.Bus, names mesh.Subjects, log *slog.Logger, cfg Config) (*Service
 	linkConfig.Healthy = s.peers.Fresh
 	linkConfig.NoResponders = s.peers.Suspect
 	s.links = link.NewEndpoint(b, names, s.self, s, log, linkConfig)
+	s.apps = newDirectory(s.links, s.appBroke)
 	return s, nil
 }
 
@@ -116,24 +117,24 @@ func (s *Service) Healthy() bool {
 
 // Run takes part in the mesh until ctx ends; then it closes the connections, so that every app learns of it, and returns nil.
 func (s *Service) Run(ctx context.Context) error {
-	mesh, leave := context.WithCancel(context.WithoutCancel(ctx)) // outlives the clients
+	g, parts := errgroup.WithContext(context.WithoutCancel(ctx)) // they outlive the clients
+	parts, leave := context.WithCancel(parts)
 	defer leave()
-	g, mesh := errgroup.WithContext(mesh)
-	g.Go(func() error { return s.links.Run(mesh) })
-	g.Go(func() error { return s.peers.Run(mesh) })
-	g.Go(func() error { return s.evictGuests(mesh) })
+	g.Go(func() error { return s.links.Run(parts) })
+	g.Go(func() error { return s.peers.Run(parts) })
+	g.Go(func() error { return s.evictGuests(parts) })
 	g.Go(func() error {
 		select {
 		case <-s.links.Ready():
 			s.running.Store(true)
 			s.log.Info("edge serving", slog.String("edge", s.self.Instance.String()))
-		case <-mesh.Done():
+		case <-parts.Done():
 		}
 		return nil
 	})
 	select {
 	case <-ctx.Done():
-	case <-mesh.Done(): // a part failed
+	case <-parts.Done(): // a part failed
 	}
 	s.stop()
 	leave()
@@ -143,7 +144,8 @@ func (s *Service) Run(ctx context.Context) error {
 // stopWait bounds the time that a stopping edge takes to close its connections and tell the apps.
 const stopWait = 5 * time.Second
 
-// stop closes every connection and waits until the apps and rooms have heard of it.
+// stop closes every connection and waits until the apps and rooms have heard of it. Half of its time the apps have to take
+// what clients sent before.
 func (s *Service) stop() {
 	s.stopping.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), stopWait)
@@ -152,8 +154,31 @@ func (s *Service) stop() {
 		s.log.Warn("connections not closed in time", slog.Any("err", err))
 	}
 	s.tasks.wait()
+	s.settle(stopWait / 2)
 	if err := s.links.Drain(ctx); err != nil {
 		s.log.Warn("disconnects not delivered in time", slog.Any("err", err))
+	}
+}
+
+// settle waits until no socket owes its app anything, and lets the others go at the end.
+func (s *Service) settle(patience time.Duration) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	end := time.NewTimer(patience)
+	defer end.Stop()
+	for {
+		sockets := s.table.all()
+		if len(sockets) == 0 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-end.C:
+			for _, sk := range sockets {
+				s.give(sk)
+			}
+			return
+		}
 	}
 }
 
@@ -171,7 +196,11 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // open makes the connection of a new session; engine.Accept.
 func (s *Service) open(session *engine.Session, r *http.Request) (engine.Handler, error) {
-	c := &conn{s: s, session: session, handshake: s.handshake(r), decoder: protocol.NewDecoder(s.cfg.Parser)}
+	handshake, err := proto.Marshal(s.handshake(r))
+	if err != nil {
+		return nil, fmt.Errorf("encode handshake: %w", err)
+	}
+	c := &conn{s: s, session: session, handshake: handshake, decoder: protocol.NewDecoder(s.cfg.Parser)}
 	s.guests.add(c, time.Now().Add(s.cfg.ConnectTimeout))
 	s.cfg.Metrics.connOpened()
 	return c, nil
@@ -187,74 +216,15 @@ func (s *Service) describe(p *siomeshv1.Presence) {
 func (s *Service) peerChanged(change presence.Change, p presence.Peer) {
 	switch {
 	case p.Kind == mesh.KindApp && change != presence.Died:
-		s.apps.update(p, s.links)
+		s.apps.update(p)
 	case p.Kind == mesh.KindApp:
 		s.appDied(p.Instance)
-	case p.Kind == mesh.KindRooms && change == presence.Died:
+	case p.Kind == mesh.KindRooms && change != presence.Died:
+		s.roomsFound(p)
+	case p.Kind == mesh.KindRooms:
 		s.roomsDied(p.Address)
-	case p.Kind == mesh.KindRooms && len(p.Info.GetPartitions()) > 0:
-		s.roomsFound(p.Address)
 	}
 	if change == presence.Died {
 		s.links.Drop(p.Instance)
-	}
-}
-
-// appDied takes the sockets of a dead instance away from it. A client that was still joining goes to another instance. One
-// that had joined is disconnected and comes back: what it sent and the instance had not handled would otherwise be lost
-// without a sign.
-func (s *Service) appDied(id mesh.InstanceID) {
-	app := s.apps.remove(id)
-	if app == nil {
-		return
-	}
-	for _, sk := range s.table.all() {
-		c := sk.conn
-		c.mu.Lock()
-		owned, before := sk.app == app, sk.state
-		if owned && before == asked {
-			sk.state, sk.app = joining, nil
-		}
-		c.mu.Unlock()
-		switch {
-		case !owned:
-		case before == asked:
-			s.rejoin(sk)
-		case before == joined:
-			c.session.Discard(engine.TransportClose)
-		case before == ending:
-			s.table.remove(sk)
-		}
-	}
-}
-
-// rejoin starts the join of a socket again.
-func (s *Service) rejoin(sk *socket) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.AppWait)
-	sk.conn.mu.Lock()
-	sk.cancel()
-	sk.cancel = cancel
-	sk.conn.mu.Unlock()
-	if !s.tasks.start(func() { defer cancel(); s.join(ctx, sk) }) {
-		cancel()
-	}
-}
-
-// errRoomsLost is why connections are closed when rooms may have missed something of theirs, or they of rooms.
-var errRoomsLost = errors.New("rooms lost")
-
-// closeAll closes every connection as if the network had failed, so that the clients come back and state is built afresh.
-func (s *Service) closeAll(cause error) {
-	sockets := s.table.all()
-	if len(sockets) > 0 {
-		s.log.Warn("closing all connections", slog.Any("err", cause), slog.Int("sockets", len(sockets)))
-	}
-	for _, sk := range sockets {
-		sk.conn.mu.Lock()
-		entered := sk.conn.entered
-		sk.conn.mu.Unlock()
-		if entered { // others are just waiting for rooms to come back
-			sk.conn.session.Discard(engine.TransportClose)
-		}
 	}
 }

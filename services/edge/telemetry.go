@@ -27,6 +27,8 @@ func (m *Metrics) Telemetry() []telemetry.Metric {
 		telemetry.Count("sio_edge_packets_late_total", "Packets of clients that came too late to mean anything.", &m.Late),
 		telemetry.Count("sio_edge_packets_held_total", "Packets held because the app or its link was full.", &m.Held),
 		telemetry.Count("sio_edge_connections_paused_total", "Times the reading of a client stopped.", &m.Paused),
+		telemetry.Count("sio_edge_packets_dropped_total", "Packets given up because the app or rooms was lost, or had ended the socket.", &m.Dropped),
+		telemetry.Count("sio_edge_operations_unreadable_total", "Operations of apps that cannot be read.", &m.Unreadable),
 		telemetry.Count("sio_edge_acks_failed_total", "Open requests for an acknowledgement that failed at the edge.", &m.AcksFailed),
 		telemetry.Count("sio_edge_operations_stale_total", "Operations of an instance that does not own the socket.", &m.Stale),
 		telemetry.Count("sio_edge_connects_refused_total", "CONNECTs answered with CONNECT_ERROR.", &m.Refused),

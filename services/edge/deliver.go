@@ -1,0 +1,59 @@
+package edge
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/siomesh/siomesh/internal/mesh/wire"
+	"github.com/siomesh/siomesh/pkg/engine"
+	"github.com/siomesh/siomesh/pkg/protocol"
+)
+
+// broadcast sends an event to the sockets it selects: encoded once, the bytes shared (BRO-019).
+func (s *Service) broadcast(r *wire.Record) error {
+	rooms, except, body, err := wire.ReadSelector(r.Body)
+	if err != nil {
+		return fmt.Errorf("broadcast: %w", err) // rooms has read it too
+	}
+	p, err := s.packet(body)
+	if err != nil {
+		s.cfg.Metrics.unreadable()
+		s.log.Debug("broadcast ignored", slog.String("instance", r.Origin.String()), slog.Any("err", err))
+		return nil
+	}
+	s.recipients = s.index.selection(s.recipients[:0], r.Namespace, rooms, except)
+	if len(s.recipients) == 0 {
+		return nil
+	}
+	messages := packetMessages(protocol.Event, r.Namespace, nil, p)
+	for _, sk := range s.recipients {
+		s.deliver(sk.conn, protocol.Event, r.Flags, messages)
+	}
+	clear(s.recipients)
+	return nil
+}
+
+// deliver queues a packet, or if it is volatile sends it or drops it at once.
+func (s *Service) deliver(c *conn, t protocol.Type, flags wire.Flags, messages []*engine.Message) {
+	switch {
+	case flags&wire.FlagVolatile == 0:
+		s.queue(c, t, messages...)
+	case c.session.SendVolatile(messages...):
+		s.cfg.Metrics.packetOut(binaryForm(t, len(messages)-1), 1)
+	default:
+		s.cfg.Metrics.volatileDropped()
+	}
+}
+
+// queue puts a packet behind what the client is to receive; EndFrame writes it. A client that is gone or too slow is closed
+// by the engine and ends as a closed session.
+func (s *Service) queue(c *conn, t protocol.Type, messages ...*engine.Message) {
+	if err := c.session.Queue(messages...); err != nil {
+		return
+	}
+	s.cfg.Metrics.packetOut(binaryForm(t, len(messages)-1), 1)
+	if !c.dirty {
+		c.dirty = true
+		s.unflushed = append(s.unflushed, c)
+	}
+}
