@@ -91,6 +91,7 @@ type driver struct {
 func (d *driver) run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	due := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -105,10 +106,15 @@ func (d *driver) run(ctx context.Context) error {
 		case <-d.p.wake:
 		case <-timer.C:
 		}
+		d.p.mu.Lock()
+		d.p.roster.woke(time.Now(), time.Since(due))
+		d.p.mu.Unlock()
 		for range len(d.p.inbox) { // before any verdict
 			d.hear(<-d.p.inbox)
 		}
-		timer.Reset(d.step(ctx))
+		wait := d.step(ctx)
+		due = time.Now().Add(wait)
+		timer.Reset(wait)
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 //     ahead of it had the time to be applied.
 //   - While the bus is disconnected these clocks stand still. After a reconnect, and after a probe that was so slow that
 //     heartbeats must have been late too, everybody has at least SuspectFor again, because they had to reconnect as well.
+//   - After a time in which this process did not run, everybody has at least SuspectFor again: the heartbeats wait behind
+//     everything else that now wants to run, and whoever shares the machine did not run either.
 //   - An instance that does not hear its own probe for ProbeTimeout is deaf: it must reconnect.
 
 // roster holds everything that verdicts depend on. It has no clock of its own and does no IO: every method is told the
@@ -86,6 +88,13 @@ func (r *roster) forgive(t time.Duration) {
 		e.heard = max(e.heard, t-max(0, r.cfg.DeadAfter-r.cfg.SuspectFor))
 		e.suspected = t
 		e.due = false
+	}
+}
+
+// woke tells that Run's goroutine runs again now, and how late that is.
+func (r *roster) woke(now time.Time, late time.Duration) {
+	if late > r.cfg.Interval/2 && r.clock.running {
+		r.forgive(r.clock.at(now))
 	}
 }
 

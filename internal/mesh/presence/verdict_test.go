@@ -55,6 +55,8 @@ func (tr *trial) do(at int, step string) string {
 		news = tr.r.suspect(now, tr.peer.Instance)
 	case "probe": // sent that many milliseconds ago
 		tr.r.probed(now, tr.r.clock.at(now)-time.Duration(number)*time.Millisecond)
+	case "late": // Run's goroutine runs again, so late
+		tr.r.woke(now, time.Duration(number)*time.Millisecond)
 	case "connected", "disconnected":
 		tr.r.connection(now, verb == "connected")
 	case "judge":
@@ -225,6 +227,22 @@ func TestVerdicts(t *testing.T) {
 			{700, "connected", ""},
 			{1399, "judge", ""},
 			{1400, "judge", "probe"},
+		}},
+		{"after a stall of the own process everybody has 700 ms", []step{
+			{0, "connected", ""},
+			{0, "beat 1", "up"},
+			{3000, "late 2500", ""},
+			{3001, "probe 0", ""},
+			{3690, "judge", ""},
+			{3700, "judge", "probe"},
+			{3701, "probe 0", ""},
+			{3800, "judge", "died silence"},
+		}},
+		{"a little lateness changes nothing", []step{
+			{0, "connected", ""},
+			{0, "beat 1", "up"},
+			{1500, "late 250", ""},
+			{1500, "judge", "probe"},
 		}},
 		{"after a slow probe everybody has 700 ms", []step{
 			{0, "connected", ""},
