@@ -80,6 +80,7 @@ func (s *Server) drain(ctx context.Context) error {
 	if n := s.workers.wait(ctx); n > 0 {
 		return fmt.Errorf("%w: those of %d sockets", ErrDrain, n)
 	}
+	s.out.forgetFailure()
 	if err := s.out.flush(ctx); err != nil {
 		return fmt.Errorf("drain: %w", err)
 	}

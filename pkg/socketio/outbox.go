@@ -197,6 +197,14 @@ func (o *outbox) fail(err error, keep bool) {
 	o.report(err)
 }
 
+// forgetFailure drops the failure that the next Flush would return: OnError has heard of it, and it says nothing about what
+// is done from now on.
+func (o *outbox) forgetFailure() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.failed = nil
+}
+
 // wakeAll wakes the first of every queue, because there may be room in a link. It runs on the reader goroutine.
 func (o *outbox) wakeAll() {
 	if o.waiting.Load() == 0 {

@@ -220,6 +220,35 @@ func TestLinkBreaks(t *testing.T) {
 	}
 }
 
+// TestLossLongAgo shows that Run ends without an error after a loss that OnError has heard of.
+func TestLossLongAgo(t *testing.T) {
+	r := newRing(t)
+	r.startRooms()
+	s, failures := r.serverFor()
+	end, result := run(t, s)
+	r.mu.Lock()
+	r.hold = true
+	r.mu.Unlock()
+	if err := s.Emit("lost"); err != nil {
+		t.Fatal(err)
+	}
+	r.stopRooms()
+	if err := receive(t, "the loss", failures); !errors.Is(err, ErrLost) {
+		t.Errorf("got %v, want %v", err, ErrLost)
+	}
+	r.mu.Lock()
+	r.hold = false
+	r.mu.Unlock()
+	r.startRooms()
+	if err := s.Emit("e"); err != nil {
+		t.Error(err)
+	}
+	end()
+	if err := receive(t, "Run", result); err != nil {
+		t.Errorf("Run = %v, want nil", err)
+	}
+}
+
 func TestTooLarge(t *testing.T) {
 	r := newRing(t)
 	r.startRooms()
