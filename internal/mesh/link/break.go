@@ -91,9 +91,10 @@ func (m *Metrics) broke(reason error) {
 	}
 }
 
-// logBreak tells people about a break that is not part of a normal life.
+// logBreak tells people about a break that is not part of a normal life, and that nobody else tells of: presence has said
+// who is dead.
 func (e *Endpoint) logBreak(p *peer, err error) {
-	if !errors.Is(err, ErrStopped) {
+	if !errors.Is(err, ErrStopped) && !errors.Is(err, ErrPeerDead) {
 		e.log.Warn("link broken", slog.String("instance", p.address.Instance.String()), slog.Any("err", err))
 	}
 }
