@@ -23,6 +23,39 @@ type appInstance struct {
 	link     *link.Link
 	assigned atomic.Int64 // sockets of this edge that it has
 	dead     atomic.Bool  // presence says so, or the link broke: its sockets are taken from it
+
+	mu      sync.Mutex
+	waiting []*socket // guarded by mu: what they hold did not fit the link
+}
+
+// await has the socket resumed when the link has room. Its conn.mu may be held.
+func (a *appInstance) await(sk *socket) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.waiting = append(a.waiting, sk)
+}
+
+// marked resumes sockets in turn, until the link is full again. It runs on the reader goroutine of the links.
+func (a *appInstance) marked(uint64) {
+	for more := true; more; {
+		sk := a.next()
+		more = sk != nil && sk.conn.resume(sk)
+	}
+}
+
+// next takes the socket that waits longest, nil if none does.
+func (a *appInstance) next() *socket {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.waiting) == 0 {
+		return nil
+	}
+	sk := a.waiting[0]
+	a.waiting[0] = nil
+	if a.waiting = a.waiting[1:]; len(a.waiting) == 0 {
+		a.waiting = nil
+	}
+	return sk
 }
 
 // directory is which app instances serve which namespace. Safe for concurrent use.
@@ -82,6 +115,7 @@ func (d *directory) update(p presence.Peer) {
 // open makes the instance at an address; mu is held.
 func (d *directory) open(a mesh.Address) *appInstance {
 	app := &appInstance{addr: a, link: d.links.Link(a)}
+	app.link.OnMark(app.marked)
 	app.link.OnBreak(func(err error) { d.broke(app, err) })
 	return app
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,10 +20,11 @@ type client struct {
 	tb   testing.TB
 	conn net.Conn
 	end  chan struct{} // closed when the connection has ended
+	out  chan ws.Frame // to be written
+	sent atomic.Int64  // frames given to out that are not written
 
-	write sync.Mutex
-	mu    sync.Mutex
-	got   []string // text, or "b:" and binary; guarded by mu
+	mu  sync.Mutex
+	got []string // text, or "b:" and binary; guarded by mu
 }
 
 // open opens a session.
@@ -39,15 +41,19 @@ func (w *world) open(header ...string) *client {
 	if err != nil {
 		w.tb.Fatalf("dial: %v", err)
 	}
-	c := &client{w: w, tb: w.tb, conn: conn, end: make(chan struct{})}
+	c := &client{w: w, tb: w.tb, conn: conn, end: make(chan struct{}), out: make(chan ws.Frame, 4096)}
 	var r io.Reader = conn
 	if buffered != nil {
 		r = buffered
 	}
-	go c.read(r) // ends with the connection, which the clean-up closes and waits for
+	var written sync.WaitGroup
+	written.Go(c.writeAll) // ends with out, after the connection
+	go c.read(r)           // ends with the connection, which the clean-up closes and waits for
 	w.tb.Cleanup(func() {
 		_ = conn.Close()
 		<-c.end
+		close(c.out)
+		written.Wait()
 	})
 	w.settle()
 	if got := c.take(); len(got) != 1 || !strings.HasPrefix(got[0], `0{"sid":"`) {
@@ -87,11 +93,11 @@ func (c *client) read(r io.Reader) {
 		}
 		switch {
 		case h.OpCode == ws.OpClose:
-			_ = c.frame(ws.NewCloseFrame(nil)) // the server may have cut the connection
+			c.frame(ws.NewCloseFrame(nil))
 		case h.OpCode == ws.OpBinary:
 			c.keep("b:" + string(payload))
 		case string(payload) == "2":
-			_ = c.frame(ws.NewTextFrame([]byte("3"))) // as above
+			c.frame(ws.NewTextFrame([]byte("3")))
 		default:
 			c.keep(string(payload))
 		}
@@ -104,40 +110,30 @@ func (c *client) keep(text string) {
 	c.got = append(c.got, text)
 }
 
-func (c *client) frame(f ws.Frame) error {
-	c.write.Lock()
-	defer c.write.Unlock()
-	return ws.WriteFrame(c.conn, ws.MaskFrame(f))
+func (c *client) frame(f ws.Frame) {
+	c.sent.Add(1)
+	c.out <- f
 }
 
-// send sends text messages, in one piece each; it does not wait for the server to read them.
-func (c *client) send(texts ...string) { c.sendFrames(texts, ws.NewTextFrame) }
-
-func (c *client) sendBinary(texts ...string) { c.sendFrames(texts, ws.NewBinaryFrame) }
-
-func (c *client) sendFrames(texts []string, frame func([]byte) ws.Frame) {
-	c.write.Lock()
-	started := make(chan struct{})
-	go func() { // ends when the server has read, or the connection is closed, which the clean-up does
-		defer c.write.Unlock()
-		close(started)
-		for _, t := range texts {
-			if ws.WriteFrame(c.conn, ws.MaskFrame(frame([]byte(t)))) != nil {
-				return
-			}
+func (c *client) writeAll() {
+	for f := range c.out {
+		if ws.WriteFrame(c.conn, ws.MaskFrame(f)) == nil { // else the connection has ended
+			c.sent.Add(-1)
 		}
-	}()
-	<-started
+	}
 }
+
+// send sends text messages; it does not wait for the server to read them.
+func (c *client) send(texts ...string) {
+	for _, t := range texts {
+		c.frame(ws.NewTextFrame([]byte(t)))
+	}
+}
+
+func (c *client) sendBinary(text string) { c.frame(ws.NewBinaryFrame([]byte(text))) }
 
 // unread reports whether the server has not read all that was sent.
-func (c *client) unread() bool {
-	if c.write.TryLock() {
-		c.write.Unlock()
-		return false
-	}
-	return true
-}
+func (c *client) unread() bool { return c.sent.Load() > 0 }
 
 // take takes what has come.
 func (c *client) take() []string {
@@ -216,4 +212,48 @@ func (w *world) request(method, query, body string, header ...string) (status in
 		w.tb.Fatalf("read body: %v", err)
 	}
 	return res.StatusCode, string(b), res.Header
+}
+
+// poller is a polling client.
+type poller struct {
+	w   *world
+	sid string
+}
+
+// poll opens a session over polling.
+func (w *world) poll() *poller {
+	w.tb.Helper()
+	status, text, _ := w.request(http.MethodGet, "", "")
+	_, rest, ok := strings.Cut(text, `0{"sid":"`)
+	sid, _, _ := strings.Cut(rest, `"`)
+	if status != http.StatusOK || !ok {
+		w.tb.Fatalf("handshake: got %d %q", status, text)
+	}
+	return &poller{w: w, sid: sid}
+}
+
+// get makes a GET, which must succeed, and returns what comes.
+func (p *poller) get() string {
+	p.w.tb.Helper()
+	status, text, _ := p.w.request(http.MethodGet, "&sid="+p.sid, "")
+	if status != http.StatusOK {
+		p.w.tb.Errorf("GET: got %d %q", status, text)
+	}
+	return text
+}
+
+// goGet makes a GET in the background and returns when the server has it.
+func (p *poller) goGet() <-chan string {
+	ch := make(chan string, 1)
+	go func() { ch <- p.get() }() // the test receives, or the end of the edge ends it
+	p.w.settle()
+	return ch
+}
+
+// post makes a POST, which must succeed.
+func (p *poller) post(body string) {
+	p.w.tb.Helper()
+	if status, text, _ := p.w.request(http.MethodPost, "&sid="+p.sid, body); status != http.StatusOK || text != "ok" {
+		p.w.tb.Errorf("POST: got %d %q", status, text)
+	}
 }

@@ -129,7 +129,8 @@ func (c *conn) pass(b *link.Batch, sk *socket, p *parcel) bool {
 	err := sk.send(b, p)
 	if errors.Is(err, link.ErrFull) && !sk.flow.awaiting {
 		sk.flow.awaiting = true
-		sk.app.link.OnSpace(func() { c.resume(sk) })
+		sk.app.await(sk)
+		err = sk.send(b, p) // there may be room since then, and so no mark to come
 	}
 	return err == nil // any other error means that the instance is lost, and its sockets soon are
 }
@@ -148,14 +149,16 @@ func (c *conn) hold(sk *socket, p parcel) {
 	}
 }
 
-// resume continues a socket whose link has room again. It runs on the reader goroutine of the links.
-func (c *conn) resume(sk *socket) {
+// resume continues a socket whose link has room again, and reports whether that was enough. It runs on the reader goroutine of
+// the links.
+func (c *conn) resume(sk *socket) bool {
 	var b link.Batch
+	defer b.Flush()
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	sk.flow.awaiting = false
 	c.advance(&b, sk)
-	c.mu.Unlock()
-	b.Flush()
+	return !sk.flow.awaiting
 }
 
 // advance sends what credit and window allow of the held parcels; when none is left reading goes on, or an ended socket is

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -158,3 +159,23 @@ func (l *pipes) Close() error {
 }
 
 func (l *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+// flaky is a bus that loses what its process sends while it is off, and all but presence while it is mute.
+type flaky struct {
+	bus.Bus
+	off, mute atomic.Bool
+}
+
+func (f *flaky) Publish(subject string, data []byte) error {
+	if f.off.Load() {
+		return nil
+	}
+	return f.Bus.Publish(subject, data)
+}
+
+func (f *flaky) Send(subject, reply string, data []byte) error {
+	if f.off.Load() || f.mute.Load() {
+		return nil
+	}
+	return f.Bus.Send(subject, reply, data)
+}
