@@ -12,7 +12,7 @@ import (
 	"github.com/siomesh/siomesh/pkg/protocol"
 )
 
-// grammar is section 2.1 as an expression: type, attachments, namespace, id, JSON.
+// grammar is the grammar of the protocol as an expression: type, attachments, namespace, id, JSON.
 var grammar = regexp.MustCompile(`(?s)^(?:([0-4])|([56])([1-9][0-9]*)-)(?:(/[^,]*)(?:,|$))?([0-9]+)?([^0-9 \t\r\n].*)?$`)
 
 // oracle reads a text packet with the default limits in the slowest and plainest
@@ -50,7 +50,7 @@ func oracle(text []byte) (protocol.Packet, bool) {
 	return p, suits(&p, value)
 }
 
-// suits is section 2.3, the payload against the type.
+// suits reports whether the payload goes with the type.
 func suits(p *protocol.Packet, value any) bool {
 	_, isObject := value.(map[string]any)
 	_, isString := value.(string)

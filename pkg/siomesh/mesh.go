@@ -146,9 +146,14 @@ func (m *Mesh) buildServices(over bus.Bus, names mesh.Subjects) error {
 	if err != nil {
 		return err
 	}
-	edgeConfig.Metrics = &edge.Metrics{}
-	roomsMetrics := &rooms.Metrics{}
-	m.rooms = rooms.New(over, names, m.cfg.Log, rooms.Config{Metrics: roomsMetrics})
+	counts, err := newCounts(m.cfg.Metrics)
+	if err != nil {
+		return err
+	}
+	edgeConfig.Metrics, edgeConfig.Link.Metrics, edgeConfig.Presence.Metrics = &counts.edge, &counts.edgeLinks, counts.presence
+	roomsConfig := rooms.Config{Metrics: &counts.rooms}
+	roomsConfig.Link.Metrics, roomsConfig.Presence.Metrics = &counts.roomsLinks, counts.presence
+	m.rooms = rooms.New(over, names, m.cfg.Log, roomsConfig)
 	if m.edge, err = edge.New(over, names, m.cfg.Log, edgeConfig); err != nil {
 		return fmt.Errorf("edge: %w", err)
 	}
@@ -157,11 +162,11 @@ func (m *Mesh) buildServices(over bus.Bus, names mesh.Subjects) error {
 		if err != nil {
 			return fmt.Errorf("auth policies: %w", err)
 		}
-		if m.auth, err = auth.New(over, names, m.cfg.Log, auth.Config{Policies: policies}); err != nil {
+		if m.auth, err = auth.New(over, names, m.cfg.Log, auth.Config{Policies: policies, Metrics: counts.auth}); err != nil {
 			return fmt.Errorf("auth: %w", err)
 		}
 	}
-	return m.showMetrics(edgeConfig.Metrics, roomsMetrics)
+	return nil
 }
 
 // release gives back what New holds.

@@ -93,8 +93,13 @@ func TestOneProcess(t *testing.T) {
 	if n, err := m.IO().Of("/").Count(t.Context()); err != nil || n != 1 {
 		t.Errorf("Count = %d, %v, want 1", n, err)
 	}
-	if n, err := testutil.GatherAndCount(registry, "sio_edge_connections", "sio_rooms_operations_total"); err != nil || n < 2 {
-		t.Errorf("metrics shown = %d, %v, want some of edge and rooms", n, err)
+	for _, name := range []string{
+		"sio_edge_connections", "sio_engine_sessions_opened_total", "sio_rooms_operations_total", "sio_link_records_sent_total",
+		"sio_auth_verdicts_total", "sio_presence_malformed_total",
+	} {
+		if n, err := testutil.GatherAndCount(registry, name); err != nil || n == 0 {
+			t.Errorf("metric %s: shown %d times, %v", name, n, err)
+		}
 	}
 
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

@@ -6,10 +6,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/siomesh/siomesh/internal/telemetry"
-	"github.com/siomesh/siomesh/services/edge"
-	"github.com/siomesh/siomesh/services/rooms"
 )
 
 // Run runs the mesh until ctx ends, Close is called or a part fails; it returns nil in the first two cases. It stops from the
@@ -100,16 +96,5 @@ func (m *Mesh) announceReady(ctx context.Context) error {
 		}
 	}
 	close(m.ready)
-	return nil
-}
-
-// showMetrics registers what the services count.
-func (m *Mesh) showMetrics(e *edge.Metrics, r *rooms.Metrics) error {
-	if m.cfg.Metrics == nil {
-		return nil
-	}
-	if err := telemetry.Register(m.cfg.Metrics, append(e.Telemetry(), r.Telemetry()...)...); err != nil {
-		return fmt.Errorf("metrics: %w", err)
-	}
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/siomesh/siomesh/internal/mesh"
 )
 
-// The rules (DESIGN section 5, "Who is alive"):
+// The rules:
 //
 //   - Dead is who said goodbye, was silent for SuspectFor after it became suspect, or was silent for DeadAfter.
 //   - No verdict from silence before the own probe, sent when the verdict became due, has come back and whatever arrived
