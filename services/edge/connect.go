@@ -67,15 +67,29 @@ func (c *conn) connect(p protocol.Packet) {
 	}
 }
 
+// maxAssignments is how many instances a socket may be given to that are lost before they answer.
+const maxAssignments = 3
+
 // join takes a socket to an app instance, or tells the client why not. While auth, the app or rooms are missing it tries
 // again until ctx ends: refusing would keep stock clients away for good.
 func (s *Service) join(ctx context.Context, sk *socket) {
-	for {
+	wait := &unavailable{what: "app"}
+	sk.conn.mu.Lock()
+	again := sk.epoch
+	sk.conn.mu.Unlock()
+	if again >= maxAssignments {
+		s.giveUp(sk, wait)
+		return
+	}
+	for pause := again > 0; ; pause = true {
+		if pause && !s.pause(ctx, wait.retry) {
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				s.giveUp(sk, wait)
+			}
+			return
+		}
 		err := s.attempt(ctx, sk)
-		var (
-			refused *refusal
-			wait    *unavailable
-		)
+		var refused *refusal
 		switch {
 		case err == nil:
 			return
@@ -87,19 +101,20 @@ func (s *Service) join(ctx context.Context, sk *socket) {
 			s.refuse(sk, &refusal{Message: "internal error"})
 			return
 		}
-		jitter := time.NewTimer(100*time.Millisecond + rand.N(200*time.Millisecond)) //nolint:gosec // spreads retries
-		select {
-		case <-wait.retry:
-			jitter.Stop()
-		case <-jitter.C:
-		case <-ctx.Done():
-			jitter.Stop()
-			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				s.giveUp(sk, wait)
-			}
-			return
-		}
 	}
+}
+
+// pause waits until retry is closed, for some 200 ms at most, and returns false when ctx ends first.
+func (s *Service) pause(ctx context.Context, retry <-chan struct{}) bool {
+	jitter := time.NewTimer(100*time.Millisecond + rand.N(200*time.Millisecond)) //nolint:gosec // spreads retries
+	defer jitter.Stop()
+	select {
+	case <-retry:
+	case <-jitter.C:
+	case <-ctx.Done():
+		return false
+	}
+	return true
 }
 
 // attempt does everything that has to come before an app instance can decide.
@@ -195,7 +210,7 @@ func (s *Service) assign(sk *socket, app *appInstance) error {
 	}
 	sk.app, sk.epoch, sk.flow = app, sk.epoch+1, flow{}
 	if err := sk.send(&b, &parcel{kind: wire.KindConnect, body: body}); err != nil {
-		sk.app = nil
+		sk.app, sk.epoch = nil, sk.epoch-1
 		return &unavailable{what: "app"}
 	}
 	sk.state = asked

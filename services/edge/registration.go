@@ -1,8 +1,10 @@
 package edge
 
 import (
+	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/siomesh/siomesh/internal/mesh"
 	"github.com/siomesh/siomesh/internal/mesh/link"
@@ -89,16 +91,39 @@ func (s *Service) reset() {
 	s.setKnown(false) // before the connections are closed, so that none is added behind that
 	s.mu.Unlock()
 	s.closeAll()
-	s.register()
-}
-
-// register says hello under a new lease number.
-func (s *Service) register() {
-	if l := s.hello(); l != nil {
-		l.Flush()
+	select {
+	case s.renew <- struct{}{}:
+	default: // it is time already
 	}
 }
 
+// helloSpacing is the least time between two hellos, lest a rooms instance that refuses them be flooded.
+const helloSpacing = 100 * time.Millisecond
+
+// keepRegistered says hello whenever it is time to, until ctx ends.
+func (s *Service) keepRegistered(ctx context.Context) error {
+	spacing := time.NewTimer(0)
+	defer spacing.Stop()
+	for received(ctx, spacing.C) && received(ctx, s.renew) {
+		if l := s.hello(); l != nil {
+			l.Flush()
+		}
+		spacing.Reset(helloSpacing)
+	}
+	return nil
+}
+
+// received waits for a value, and returns false when ctx ends first.
+func received[T any](ctx context.Context, c <-chan T) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-c:
+		return true
+	}
+}
+
+// hello registers under a new lease number, and returns the link to flush.
 func (s *Service) hello() *link.Link {
 	s.mu.Lock()
 	defer s.mu.Unlock() // held while appending, so that the last hello has the highest number

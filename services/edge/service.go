@@ -43,9 +43,10 @@ type Service struct {
 	tasks  tasks
 	guests guests
 
-	buffers  sync.Pool   // of *[]byte: bodies under way to an app
-	running  atomic.Bool // Run has subscribed: clients are taken
-	stopping atomic.Bool // the edge closes its connections because it ends
+	buffers  sync.Pool     // of *[]byte: bodies under way to an app
+	renew    chan struct{} // one token: it is time to register
+	running  atomic.Bool   // Run has subscribed: clients are taken
+	stopping atomic.Bool   // the edge closes its connections because it ends
 
 	mu       sync.Mutex
 	rooms    *mesh.Address // guarded by mu: the rooms instance that owns the partitions
@@ -68,6 +69,7 @@ func New(b bus.Bus, names mesh.Subjects, log *slog.Logger, cfg Config) (*Service
 		bus: b, names: names, log: log, cfg: cfg.withDefaults(),
 		self:     mesh.Address{Kind: mesh.KindEdge, Instance: mesh.NewInstanceID()},
 		becoming: make(chan struct{}),
+		renew:    make(chan struct{}, 1),
 		opened:   map[mesh.InstanceID]bool{},
 	}
 	if err := s.cfg.validate(); err != nil {
@@ -123,6 +125,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.links.Run(parts) })
 	g.Go(func() error { return s.peers.Run(parts) })
 	g.Go(func() error { return s.evictGuests(parts) })
+	g.Go(func() error { return s.keepRegistered(parts) })
 	g.Go(func() error {
 		select {
 		case <-s.links.Ready():
