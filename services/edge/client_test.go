@@ -250,10 +250,10 @@ func (p *poller) goGet() <-chan string {
 	return ch
 }
 
-// post makes a POST, which must succeed.
-func (p *poller) post(body string) {
+// connect posts a CONNECT for the namespace /, which must succeed.
+func (p *poller) connect() {
 	p.w.tb.Helper()
-	if status, text, _ := p.w.request(http.MethodPost, "&sid="+p.sid, body); status != http.StatusOK || text != "ok" {
+	if status, text, _ := p.w.request(http.MethodPost, "&sid="+p.sid, "40"); status != http.StatusOK || text != "ok" {
 		p.w.tb.Errorf("POST: got %d %q", status, text)
 	}
 }

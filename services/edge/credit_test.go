@@ -2,6 +2,7 @@ package edge
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -224,7 +225,7 @@ func TestFullLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newMesh(t, Config{Link: link.Config{WindowBytes: 20_000, WindowRecords: 1000}})
 		cut := &flaky{Bus: w.bus}
-		app := w.appOn(cut, true, link.Config{}, "/")
+		app := w.appOn(cut, true, "/")
 		c, other := w.join("/"), w.join("/")
 		app.mu.Lock()
 		of := &app.sockets[1]
@@ -241,10 +242,11 @@ func TestFullLink(t *testing.T) {
 		w.settle()
 		cut.mute.Store(false)
 		w.pass(time.Second)
-		var first, second []string
+		var first []string
+		var second []wire.Kind
 		for _, r := range app.records() {
 			if r.Socket == of.Socket {
-				second = append(second, fmt.Sprint(r.Kind))
+				second = append(second, r.Kind)
 			} else {
 				first = append(first, string(r.Body[:4]))
 			}
@@ -252,7 +254,7 @@ func TestFullLink(t *testing.T) {
 		if len(first) != 30 || first[0] != "\x00[0," || first[29] != "\x00[29" {
 			t.Errorf("got %d events: %q", len(first), first)
 		}
-		if fmt.Sprint(second) != fmt.Sprint([]wire.Kind{wire.KindReply, wire.KindEvent}) {
+		if !slices.Equal(second, []wire.Kind{wire.KindReply, wire.KindEvent}) {
 			t.Errorf("the other socket: got kinds %v", second)
 		}
 		if c.unread() || other.unread() {

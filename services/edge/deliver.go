@@ -25,7 +25,7 @@ func (s *Service) broadcast(r *wire.Record) error {
 	if len(s.recipients) == 0 {
 		return nil
 	}
-	messages := packetMessages(protocol.Event, r.Namespace, nil, p)
+	messages := s.messagesOf(protocol.Event, r.Namespace, nil, p)
 	for _, sk := range s.recipients {
 		s.deliver(sk.conn, protocol.Event, r.Flags, messages)
 	}

@@ -121,7 +121,7 @@ func TestServerClosesAPollingConnection(t *testing.T) {
 		w := newMesh(t, Config{})
 		app := w.newApp(true, "/")
 		p := w.poll()
-		p.post("40")
+		p.connect()
 		p.get()
 		of, _ := app.connect()
 		app.do(of, &wire.Record{Kind: wire.KindClose, Flags: wire.FlagClose})
@@ -132,9 +132,9 @@ func TestServerClosesAPollingConnection(t *testing.T) {
 			t.Errorf("second GET: got %q", got)
 		}
 		q := w.poll()
-		q.post("40")
+		q.connect()
 		q.get()
-		q.post("40") // NSP-011
+		q.connect() // NSP-011
 		if got := q.get(); got != "6\x1e1" {
 			t.Errorf("GET: got %q", got)
 		}

@@ -34,13 +34,12 @@ type double struct {
 	info   func(*siomeshv1.Presence) // guarded by mu: what it announces
 }
 
-func (w *world) double(b bus.Bus, addr mesh.Address, info func(*siomeshv1.Presence), each func(*wire.Record), cfg link.Config) *double {
+func (w *world) double(b bus.Bus, addr mesh.Address, info func(*siomeshv1.Presence), each func(*wire.Record)) *double {
 	w.tb.Helper()
 	d := &double{w: w, tb: w.tb, addr: addr, each: each, info: info}
 	log := slog.New(slog.DiscardHandler)
 	d.peers = presence.New(b, mesh.Subjects{}, addr, d.describe, log, presence.Config{})
-	cfg.Healthy = d.peers.Fresh
-	d.links = link.NewEndpoint(b, mesh.Subjects{}, addr, d, log, cfg)
+	d.links = link.NewEndpoint(b, mesh.Subjects{}, addr, d, log, link.Config{Healthy: d.peers.Fresh})
 	stopLinks, stopPeers := runs(w.tb, d.links.Run), runs(w.tb, d.peers.Run)
 	d.stop = func() { _, _ = stopPeers(), stopLinks() }
 	<-d.links.Ready()
@@ -150,7 +149,7 @@ func (w *world) newRing(epoch uint64) {
 		}
 	}
 	addr := mesh.Address{Kind: mesh.KindRooms, Instance: mesh.NewInstanceID()}
-	g.double = w.double(w.bus, addr, func(*siomeshv1.Presence) {}, greet, link.Config{})
+	g.double = w.double(w.bus, addr, func(*siomeshv1.Presence) {}, greet)
 	w.ring = g
 	g.announce(info)
 	w.settle()
@@ -181,10 +180,10 @@ type app struct {
 // newApp starts an app that serves namespaces.
 func (w *world) newApp(accepts bool, namespaces ...string) *app {
 	w.tb.Helper()
-	return w.appOn(w.bus, accepts, link.Config{}, namespaces...)
+	return w.appOn(w.bus, accepts, namespaces...)
 }
 
-func (w *world) appOn(b bus.Bus, accepts bool, cfg link.Config, namespaces ...string) *app {
+func (w *world) appOn(b bus.Bus, accepts bool, namespaces ...string) *app {
 	w.tb.Helper()
 	a := &app{}
 	info := func(p *siomeshv1.Presence) {
@@ -203,7 +202,7 @@ func (w *world) appOn(b bus.Bus, accepts bool, cfg link.Config, namespaces ...st
 		if accepts {
 			a.accept(r)
 		}
-	}, cfg)
+	})
 	a.announce(info)
 	return a
 }

@@ -26,19 +26,20 @@ func binaryForm(t protocol.Type, attachments int) protocol.Type {
 	return t
 }
 
-// packetMessages encodes an event or acknowledgement for clients: one text message and one for each attachment.
-func packetMessages(t protocol.Type, namespace, id []byte, p wire.Packet) []*engine.Message {
+// messagesOf encodes an event or acknowledgement for clients: one text message and one for each attachment. The slice is
+// valid until the next call; like its caller this runs on the reader goroutine of the links.
+func (s *Service) messagesOf(t protocol.Type, namespace, id []byte, p wire.Packet) []*engine.Message {
 	t = binaryForm(t, len(p.Attachments))
 	text := make([]byte, 0, len(p.JSON)+len(namespace)+len(id)+8)
 	text = protocol.Append(text, protocol.Packet{
 		Type: t, Namespace: namespace, ID: id, Attachments: len(p.Attachments), Data: p.JSON,
 	})
-	messages := make([]*engine.Message, 0, 1+len(p.Attachments))
-	messages = append(messages, engine.NewText(text))
+	clear(s.messages)
+	s.messages = append(s.messages[:0], engine.NewText(text))
 	for _, a := range p.Attachments {
-		messages = append(messages, engine.NewBinary(append([]byte(nil), a...)))
+		s.messages = append(s.messages, engine.NewBinary(append([]byte(nil), a...)))
 	}
-	return messages
+	return s.messages
 }
 
 // encode returns a packet as a record's body, which release takes back.
@@ -72,6 +73,6 @@ func encodeRefusal(r *refusal) []byte {
 // newSocketID returns a public socket id: 20 characters of URL-safe base64, as the reference's, from 120 random bits.
 func newSocketID() string {
 	var random [15]byte
-	rand.Read(random[:]) //nolint:errcheck // crypto/rand.Read never returns an error since Go 1.24
+	rand.Read(random[:]) // never fails: crypto/rand ends the program instead
 	return base64.RawURLEncoding.EncodeToString(random[:])
 }

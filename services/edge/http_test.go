@@ -114,7 +114,7 @@ func TestBusEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Close()
-	if err := s.Run(context.Background()); err == nil { //nolint:usetesting // it ends by itself
+	if err := s.Run(context.Background()); err == nil {
 		t.Error("no error")
 	}
 }

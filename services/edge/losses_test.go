@@ -8,7 +8,6 @@ import (
 	"time"
 
 	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
-	"github.com/siomesh/siomesh/internal/mesh/link"
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
@@ -70,7 +69,7 @@ func TestAppFallsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newMesh(t, Config{})
 		cut := &flaky{Bus: w.bus}
-		app := w.appOn(cut, true, link.Config{}, "/")
+		app := w.appOn(cut, true, "/")
 		c := w.join("/")
 		cut.off.Store(true)
 		w.pass(3 * time.Second)
@@ -138,7 +137,7 @@ func TestStuckApp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newMesh(t, Config{})
 		cut := &flaky{Bus: w.bus}
-		app := w.appOn(cut, true, link.Config{}, "/")
+		app := w.appOn(cut, true, "/")
 		c := w.join("/")
 		cut.mute.Store(true)
 		c.say(1, 1)

@@ -202,7 +202,7 @@ func (s *Service) emit(sk *socket, r *wire.Record) error {
 		id = strconv.AppendUint(id, n, 10)
 		sk.conn.unblock(sk) // the answer must get through, whatever is held
 	}
-	s.deliver(sk.conn, protocol.Event, r.Flags, packetMessages(protocol.Event, sk.namespace, id, p))
+	s.deliver(sk.conn, protocol.Event, r.Flags, s.messagesOf(protocol.Event, sk.namespace, id, p))
 	return nil
 }
 
@@ -212,7 +212,7 @@ func (s *Service) ack(sk *socket, r *wire.Record) error {
 	if err != nil {
 		return err
 	}
-	s.queue(sk.conn, protocol.Ack, packetMessages(protocol.Ack, sk.namespace, r.ID, p)...)
+	s.queue(sk.conn, protocol.Ack, s.messagesOf(protocol.Ack, sk.namespace, r.ID, p)...)
 	return nil
 }
 

@@ -58,8 +58,9 @@ type Service struct {
 	// Owned by the reader goroutine of links.
 	batch       link.Batch
 	unflushed   []*conn
-	recipients  []*socket // scratch of broadcast
-	attachments [][]byte  // scratch of packets
+	recipients  []*socket         // scratch of broadcast
+	attachments [][]byte          // scratch of packets
+	messages    []*engine.Message // scratch of messagesOf
 	opened      map[mesh.InstanceID]bool
 }
 
@@ -139,7 +140,7 @@ func (s *Service) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-parts.Done(): // a part failed
 	}
-	s.stop()
+	s.stop(context.WithoutCancel(ctx))
 	leave()
 	return g.Wait()
 }
@@ -149,9 +150,9 @@ const stopWait = 5 * time.Second
 
 // stop closes every connection and waits until the apps and rooms have heard of it. Half of its time the apps have to take
 // what clients sent before.
-func (s *Service) stop() {
+func (s *Service) stop(ctx context.Context) {
 	s.stopping.Store(true)
-	ctx, cancel := context.WithTimeout(context.Background(), stopWait)
+	ctx, cancel := context.WithTimeout(ctx, stopWait)
 	defer cancel()
 	if err := s.engine.Close(ctx); err != nil {
 		s.log.Warn("connections not closed in time", slog.Any("err", err))

@@ -46,12 +46,18 @@ func (m *Metrics) engineTelemetry() []telemetry.Metric {
 	}
 	now := m.Engine.Snapshot()
 	metrics := []telemetry.Metric{
-		{Name: "sio_engine_sessions_opened_total", Help: "Engine.IO sessions opened.",
-			Read: read(func(s engine.Snapshot) uint64 { return s.SessionsOpened })},
-		{Name: "sio_engine_received_bytes_total", Help: "Bytes of packets from clients.",
-			Read: read(func(s engine.Snapshot) uint64 { return s.BytesIn })},
-		{Name: "sio_engine_sent_bytes_total", Help: "Bytes of packets to clients.",
-			Read: read(func(s engine.Snapshot) uint64 { return s.BytesOut })},
+		{
+			Name: "sio_engine_sessions_opened_total", Help: "Engine.IO sessions opened.",
+			Read: read(func(s engine.Snapshot) uint64 { return s.SessionsOpened }),
+		},
+		{
+			Name: "sio_engine_received_bytes_total", Help: "Bytes of packets from clients.",
+			Read: read(func(s engine.Snapshot) uint64 { return s.BytesIn }),
+		},
+		{
+			Name: "sio_engine_sent_bytes_total", Help: "Bytes of packets to clients.",
+			Read: read(func(s engine.Snapshot) uint64 { return s.BytesOut }),
+		},
 	}
 	for reason := range now.SessionsClosed {
 		metrics = append(metrics, telemetry.Metric{

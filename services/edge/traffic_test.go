@@ -167,7 +167,7 @@ func TestVolatile(t *testing.T) {
 		app.do(of, volatile)
 		c.expect(`42["v"]`) // SOC-044
 		p := w.poll()
-		p.post("40")
+		p.connect()
 		p.get()
 		of, _ = app.connect()
 		app.do(of, volatile, broadcast(wire.FlagVolatile, wire.Selector{Rooms: []string{"none"}}, `["v"]`), emit(0, `["e"]`))

@@ -78,7 +78,7 @@ func (w *world) serve() {
 }
 
 // auth starts an auth service.
-func (w *world) auth(answer func(authn.ConnectRequest) string) (stop func() error) {
+func (w *world) auth(answer func(authn.ConnectRequest) string) {
 	w.tb.Helper()
 	r := w.bus.NewReceiver(bus.Control, 64)
 	err := r.Subscribe(mesh.Subjects{}.AuthConnect(), mesh.AuthQueue, func(m bus.Msg) {
@@ -95,7 +95,7 @@ func (w *world) auth(answer func(authn.ConnectRequest) string) (stop func() erro
 	if err != nil {
 		w.tb.Fatal(err)
 	}
-	return runs(w.tb, r.Run)
+	runs(w.tb, r.Run)
 }
 
 // pass lets time pass, and then everything settle.

@@ -1,0 +1,147 @@
+package edge
+
+import (
+	"context"
+	"log/slog"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
+	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/bus"
+	"github.com/siomesh/siomesh/internal/mesh/presence"
+	"github.com/siomesh/siomesh/internal/mesh/wire"
+)
+
+// quietBus is a bus that carries nothing.
+type quietBus struct{ bus.Bus }
+
+func (quietBus) Send(string, string, []byte) error { return nil }
+
+// bench is an edge that does not run, with one joined client per call of join, and an app instance that takes everything.
+type bench struct {
+	b   *testing.B
+	s   *Service
+	app *appInstance
+	url string
+}
+
+func newBench(b *testing.B) *bench {
+	b.Helper()
+	s, err := New(quietBus{bus.NewMemory()}, mesh.Subjects{}, slog.New(slog.DiscardHandler), Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	at := mesh.Address{Kind: mesh.KindApp, App: "chat", Instance: mesh.NewInstanceID()}
+	s.apps.update(presence.Peer{Address: at, Info: &siomeshv1.Presence{}})
+	s.running.Store(true)
+	hs := httptest.NewServer(s)
+	b.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := s.engine.Close(ctx); err != nil {
+			b.Errorf("close: %v", err)
+		}
+		hs.Close()
+	})
+	return &bench{b: b, s: s, app: s.apps.instances[at.Instance].instance, url: "ws" + hs.URL[4:]}
+}
+
+// join makes a client that reads and throws away, joined to the namespace /.
+func (e *bench) join() *socket {
+	e.b.Helper()
+	before := e.s.guests.last
+	conn, _, _, err := ws.Dial(e.b.Context(), e.url+"/socket.io/?EIO=4&transport=websocket")
+	if err != nil {
+		e.b.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { // ends with the connection, which the clean-up closes and waits for
+		defer close(ended)
+		buf := make([]byte, 64<<10)
+		for {
+			if _, err := conn.Read(buf); err != nil {
+				return
+			}
+		}
+	}()
+	e.b.Cleanup(func() {
+		_ = conn.Close()
+		<-ended
+	})
+	c := e.s.guests.last
+	for ; c == before || c.session.Transport() == ""; c = e.s.guests.last {
+		<-time.After(time.Millisecond)
+	}
+	sk := &socket{
+		conn: c, namespace: []byte("/"), id: newSocketID(), state: joined, app: e.app, epoch: 1, cancel: func() {},
+	}
+	e.s.table.add(sk)
+	c.sockets = append(c.sockets, sk)
+	e.s.index.add(sk)
+	return sk
+}
+
+// BenchmarkEvent measures an event on its way in, from the engine's message to the app's link.
+func BenchmarkEvent(b *testing.B) {
+	e := newBench(b)
+	sk := e.join()
+	c := sk.conn
+	message := []byte(`2["message","a text of about the length that people write"]`)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		c.Message(message, false)
+		if i%16 == 15 {
+			c.EndBatch()
+			sk.flow.release(sk.flow.seq)
+		}
+		if i%30_000 == 29_999 { // nobody marks: begin another link before it is full
+			b.StopTimer()
+			e.s.links.Drop(e.app.addr.Instance)
+			e.app.link = e.s.links.Link(e.app.addr)
+			b.StartTimer()
+		}
+	}
+	if n := len(sk.flow.held); n != 0 {
+		b.Fatalf("%d events held", n)
+	}
+}
+
+// BenchmarkEmit measures an emit on its way out, from the record to the client's connection, 16 to a frame.
+func BenchmarkEmit(b *testing.B) {
+	e := newBench(b)
+	sk := e.join()
+	r := emit(0, `["message","a text of about the length that people write"]`)
+	r.Socket, r.Epoch, r.Origin, r.Namespace = sk.addr, 1, e.app.addr.Instance, sk.namespace
+	e.out(r)
+}
+
+// BenchmarkBroadcast measures a broadcast to 100 clients, per broadcast.
+func BenchmarkBroadcast(b *testing.B) {
+	e := newBench(b)
+	for range 100 {
+		e.join()
+	}
+	r := broadcast(0, wire.Selector{}, `["message","a text of about the length that people write"]`)
+	r.Origin, r.Namespace = e.app.addr.Instance, []byte("/")
+	e.out(r)
+}
+
+func (e *bench) out(r *wire.Record) {
+	from := mesh.Address{Kind: mesh.KindRooms, Instance: mesh.NewInstanceID()}
+	e.b.ReportAllocs()
+	for i := 0; e.b.Loop(); i++ {
+		if err := e.s.Record(from, r); err != nil {
+			e.b.Fatal(err)
+		}
+		if i%16 == 15 {
+			e.s.EndFrame()
+		}
+	}
+	if n := e.s.engine.ClientsCount(); n == 0 {
+		e.b.Fatal("the client was too slow")
+	}
+}
