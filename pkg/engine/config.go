@@ -34,9 +34,14 @@ type Config struct {
 	// DisableUpgrades stops offering upgrades in the handshake (allowUpgrades false, EIO-007).
 	DisableUpgrades bool
 
+	// AllowEIO3 accepts protocol 3 too, that of Socket.IO 2.x clients, in requests without
+	// EIO=4 (V3-010); otherwise they are refused with code 5.
+	AllowEIO3 bool
+
 	// PingInterval is the time from the opening, and from each pong, to the next ping; default 25 s.
 	PingInterval time.Duration
-	// PingTimeout is the time a client has to answer a ping; default 20 s.
+	// PingTimeout is the time a client has to answer a ping; default 20 s. In protocol 3 it
+	// is the client that pings, within PingInterval + PingTimeout.
 	PingTimeout time.Duration
 	// UpgradeTimeout is the time a probing transport has to complete the upgrade; default 10 s.
 	UpgradeTimeout time.Duration

@@ -63,8 +63,9 @@ const (
 // (shutdown, kill). It has one goroutine that reads, and another one only while the
 // kernel refuses bytes.
 type wsConn struct {
-	srv *Server
-	io  netIO
+	srv     *Server
+	io      netIO
+	dialect dialect // of what is sent
 
 	frames frameReader // owned by the reader
 
@@ -78,9 +79,9 @@ type wsConn struct {
 	alarm    *leaving // deadline of draining and lingering
 }
 
-func newWSConn(s *Server, conn net.Conn) *wsConn {
+func newWSConn(s *Server, conn net.Conn, d dialect) *wsConn {
 	return &wsConn{
-		srv: s, io: newNetIO(conn, s), owner: nobody{},
+		srv: s, io: newNetIO(conn, s), dialect: d, owner: nobody{},
 		frames: frameReader{limit: s.cfg.MaxHTTPBufferSize},
 	}
 }

@@ -31,11 +31,11 @@ func (c *wsConn) send(msgs []*Message) error {
 		return net.ErrClosed
 	}
 	if len(msgs) == 1 {
-		return c.writeLocked(msgs[0].frame)
+		return c.writeLocked(c.dialect.frame(msgs[0]))
 	}
 	for i := 0; i < len(msgs); {
 		if c.flushing {
-			c.keepLocked(msgs[i].frame)
+			c.keepLocked(c.dialect.frame(msgs[i]))
 			i++
 			continue
 		}
@@ -70,24 +70,26 @@ func (c *wsConn) writeSomeLocked(msgs []*Message) (int, error) {
 	defer c.srv.bufs.put(buf)
 	b, taken := (*buf)[:0], 0
 	for _, m := range msgs {
-		if len(b)+len(m.frame) > cap(b) {
+		frame := c.dialect.frame(m)
+		if len(b)+len(frame) > cap(b) {
 			break
 		}
-		b = append(b, m.frame...)
+		b = append(b, frame...)
 		taken++
 	}
 	if taken < 2 {
-		return 1, c.writeLocked(msgs[0].frame)
+		return 1, c.writeLocked(c.dialect.frame(msgs[0]))
 	}
 	n, err := c.io.tryWrite(b)
 	if !errors.Is(err, errAgain) {
 		return taken, err
 	}
 	for _, m := range msgs[:taken] {
-		if n < len(m.frame) {
-			c.keepLocked(m.frame[n:])
+		frame := c.dialect.frame(m)
+		if n < len(frame) {
+			c.keepLocked(frame[n:])
 		}
-		n = max(0, n-len(m.frame))
+		n = max(0, n-len(frame))
 	}
 	c.startFlushLocked()
 	return taken, nil

@@ -11,6 +11,7 @@ import (
 //nolint:gochecknoglobals // immutable, and shared by all sessions
 var (
 	pingPacket  = newPacket(packetPing, nil)
+	pongPacket  = newPacket(packetPong, nil) // protocol 3
 	noopPacket  = newPacket(packetNoop, nil)
 	closePacket = newPacket(packetClose, nil)
 	probeReply  = newPacket(packetPong, []byte("probe"))

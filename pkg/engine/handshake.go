@@ -17,7 +17,7 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, q request) {
 		return
 	}
 	if q.transport == WebSocket {
-		conn, first, err := s.upgradeHTTP(w, r)
+		conn, first, err := s.upgradeHTTP(w, r, q.dialect)
 		if err != nil {
 			session.abandon(TransportError, err)
 			return
@@ -44,7 +44,7 @@ func (s *Server) newAccepted(r *http.Request, q request) (*Session, *Refusal) {
 	if s.isClosed() {
 		return nil, closing()
 	}
-	if q.eio != protocolVersion { // anything else counts as version 3
+	if q.dialect.v3 && !s.cfg.AllowEIO3 {
 		return nil, &Refusal{Code: CodeUnsupportedVersion, context: map[string]any{"protocol": 3}}
 	}
 	id, err := s.cfg.GenerateID(r)
@@ -55,6 +55,7 @@ func (s *Server) newAccepted(r *http.Request, q request) (*Session, *Refusal) {
 		return nil, badRequest("ID_GENERATION_ERROR", "error", err)
 	}
 	session := newSession(s, id, s.cfg.RemoteAddr(r), q.transport)
+	session.dialect = q.dialect
 	open, err := s.openPacket(id, q.transport)
 	if err != nil {
 		return nil, badRequest("TRANSPORT_HANDSHAKE_ERROR", "error", err)

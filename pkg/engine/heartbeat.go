@@ -4,7 +4,7 @@ import "time"
 
 // Heartbeat: a ping PingInterval after the opening and after each pong, a pong within
 // PingTimeout after the ping. Only a pong counts, but one other packet extends the
-// timeout once (HB-012). The times hang on the wheel's alarm of the session and go on
+// timeout once (HB-012). Protocol 3 is told in v3heartbeat.go. The times hang on the wheel's alarm of the session and go on
 // across an upgrade.
 
 // probeGrace is how long at a time a ping is held back while an upgrade is being probed.
@@ -27,7 +27,7 @@ func (s *Session) expire() {
 	switch {
 	case s.state == stateClosing:
 		s.closeLocked(ForcedClose, nil, endNow)
-	case s.awaitingPong && !s.paused.Load():
+	case s.awaiting && !s.paused.Load():
 		s.closeLocked(PingTimeout, nil, endNow)
 	default:
 		s.pingLocked(now)
@@ -37,7 +37,7 @@ func (s *Session) expire() {
 // overdueLocked ends the session if its ping timeout has passed, although the wheel has
 // not come to it yet: a request in that tick must find the session gone (HB-003).
 func (s *Session) overdueLocked() bool {
-	if s.state == stateOpen && s.awaitingPong && !s.paused.Load() && s.srv.wheel.now() >= s.due {
+	if s.state == stateOpen && s.awaiting && !s.paused.Load() && s.srv.wheel.now() >= s.due {
 		s.closeLocked(PingTimeout, nil, endNow)
 		return true
 	}
@@ -52,10 +52,14 @@ func (s *Session) pingLocked(now time.Duration) {
 		s.armLocked(now + min(probeGrace, cfg.PingTimeout/4))
 		return
 	}
+	if s.dialect.v3 { // it is paused
+		s.pulseV3Locked(now)
+		return
+	}
 	if s.queueLocked([]*Message{pingPacket}) != nil {
 		return
 	}
-	s.awaitingPong, s.extended = true, false
+	s.awaiting, s.extended = true, false
 	due := s.due
 	if now-due > cfg.PingTimeout/4 { // this process was late; the client shall not pay much for it
 		due = now
@@ -68,14 +72,22 @@ func (s *Session) pingLocked(now time.Duration) {
 	_ = s.flushLocked() // an error has closed the session
 }
 
-// heardLocked accounts for a packet of an open session in its heartbeat.
-func (s *Session) heardLocked(kind packetType) {
+// heardLocked accounts for a packet of an open session in its heartbeat. It returns false
+// when the session has ended.
+func (s *Session) heardLocked(kind packetType) bool {
+	if s.dialect.v3 {
+		return s.heardV3Locked(kind)
+	}
 	switch {
+	case kind == packetPing:
+		s.closeLocked(TransportError, errHeartbeatDirection, endNicely) // HB-009
+		return false
 	case kind == packetPong:
-		s.awaitingPong = false
+		s.awaiting = false
 		s.armLocked(s.srv.wheel.now() + s.srv.cfg.PingInterval)
-	case s.awaitingPong && !s.extended:
+	case s.awaiting && !s.extended:
 		s.extended = true
 		s.armLocked(s.srv.wheel.now() + s.srv.cfg.PingTimeout)
 	}
+	return true
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gobwas/ws"
 )
@@ -16,9 +17,32 @@ type Message struct {
 	kind  packetType
 	bin   bool
 
-	once   sync.Once
-	base64 []byte // polling form of a binary message, built by the first polling session
+	units atomic.Uint32         // length of a text packet in UTF-16 code units; 0 = not counted yet
+	forms atomic.Pointer[forms] // nil until the first is wanted
 }
+
+// forms are those encodings of a binary message that not every session needs. Each is built
+// by the first that does.
+type forms struct {
+	base64   encoding // as text
+	base64V3 encoding // the same for protocol 3
+	typed    encoding // as binary for protocol 3
+}
+
+// encoding is one of them.
+type encoding struct {
+	once  sync.Once
+	frame []byte // a whole WebSocket frame; that of text has the polling form as its payload
+	head  uint8  // length of the frame's header
+}
+
+// build begins the frame, whose payload has n bytes.
+func (e *encoding) build(op ws.OpCode, n int) {
+	e.frame = appendFrameHeader(make([]byte, 0, ws.MaxHeaderSize+n), op, n)
+	e.head = uint8(len(e.frame))
+}
+
+func (e *encoding) payload() []byte { return e.frame[e.head:] }
 
 // NewText returns a text message. data must be UTF-8, which is not checked; it belongs
 // to the Message from now on.
@@ -42,18 +66,38 @@ func newPacket(kind packetType, data []byte) *Message {
 // Len returns the number of bytes the message occupies in an outbound queue.
 func (m *Message) Len() int { return len(m.frame) }
 
-// pollingText returns the packet as it stands in a polling payload.
+// payload returns what is in the frame.
+func (m *Message) payload() []byte { return m.frame[m.head:] }
+
+// pollingText returns the packet as it stands in a polling payload of protocol 4.
 func (m *Message) pollingText() []byte {
-	payload := m.frame[m.head:]
 	if !m.bin {
-		return payload
+		return m.payload()
 	}
-	m.once.Do(func() {
-		b := make([]byte, 1, 1+base64.StdEncoding.EncodedLen(len(payload)))
-		b[0] = 'b'
-		m.base64 = base64.StdEncoding.AppendEncode(b, payload)
+	return m.asText(dialect{}).payload()
+}
+
+// asText returns a binary message as text.
+func (m *Message) asText(d dialect) *encoding {
+	e, prefix := &m.more().base64, "b"
+	if d.v3 {
+		e, prefix = &m.more().base64V3, string([]byte{'b', '0' + byte(m.kind)})
+	}
+	e.once.Do(func() {
+		e.build(ws.OpText, len(prefix)+base64.StdEncoding.EncodedLen(len(m.payload())))
+		e.frame = append(e.frame, prefix...)
+		e.frame = base64.StdEncoding.AppendEncode(e.frame, m.payload())
 	})
-	return m.base64
+	return e
+}
+
+// more returns the place of further encodings.
+func (m *Message) more() *forms {
+	if f := m.forms.Load(); f != nil {
+		return f
+	}
+	m.forms.CompareAndSwap(nil, &forms{}) // or somebody else has done it
+	return m.forms.Load()
 }
 
 // appendFrameHeader appends the header of an unfragmented server frame with n bytes of payload.

@@ -3,21 +3,20 @@ package engine
 import (
 	"encoding/base64"
 	"fmt"
-	"unicode/utf8"
 )
 
 // A packet in its text form is one type digit and data:
 //
 //	0 open     server → client   {"sid":…}
 //	1 close    both
-//	2 ping     server → client   (client → server only as 2probe)
-//	3 pong     client → server   (server → client only as 3probe)
+//	2 ping     server → client   (client → server only as 2probe; protocol 3: the ping)
+//	3 pong     client → server   (server → client only as 3probe; protocol 3: the pong)
 //	4 message  both              data
 //	5 upgrade  client → server
 //	6 noop     server → client
 //
 // A binary message has no digit: over WebSocket it is a binary frame, in a polling
-// payload it is "b" followed by standard base64.
+// payload it is "b" followed by standard base64. Protocol 3 is told in v3.go.
 type packetType byte
 
 const (
@@ -60,19 +59,15 @@ func parseText(b []byte) (packet, error) {
 	return packet{kind: kind, data: b[1:]}, nil
 }
 
-// parsePolling decodes one packet of a polling payload: the text form, or a binary
-// message, whose bytes are decoded into new memory.
-func parsePolling(b []byte) (packet, error) {
-	if len(b) == 0 || b[0] != 'b' {
-		if !utf8.Valid(b) {
-			return packet{}, fmt.Errorf("%w: not UTF-8", errMalformed)
-		}
-		return parseText(b)
-	}
-	data := make([]byte, base64.StdEncoding.DecodedLen(len(b)-1))
-	n, err := base64.StdEncoding.Decode(data, b[1:])
+// parsePolling decodes one packet of a polling payload of protocol 4.
+func parsePolling(b []byte) (packet, error) { return dialect{}.parsePolling(b) }
+
+// decodeBase64 decodes into new memory.
+func decodeBase64(b []byte) ([]byte, error) {
+	data := make([]byte, base64.StdEncoding.DecodedLen(len(b)))
+	n, err := base64.StdEncoding.Decode(data, b)
 	if err != nil {
-		return packet{}, fmt.Errorf("%w: %w", errMalformed, err)
+		return nil, fmt.Errorf("%w: %w", errMalformed, err)
 	}
-	return packet{kind: packetMessage, binary: true, data: data[:n]}, nil
+	return data[:n], nil
 }

@@ -2,7 +2,7 @@ package engine
 
 import "bytes"
 
-// A polling body is a payload, packets in their polling form between separators:
+// A polling body of protocol 4 is a payload, packets in their polling form between separators:
 //
 //	packet *( U+001E packet )
 const separator = 0x1e
@@ -12,9 +12,12 @@ const separator = 0x1e
 type payloadReader struct {
 	rest []byte
 	more bool
+	cut  func(*payloadReader) (packet, error) // takes one packet from rest
 }
 
-func newPayloadReader(body []byte) payloadReader { return payloadReader{rest: body, more: true} }
+func newPayloadReader(body []byte) payloadReader {
+	return payloadReader{rest: body, more: true, cut: (*payloadReader).cutV4}
+}
 
 // next returns the next packet, and false when there is none left. After an error
 // there are no more packets: decoding stops at the first bad one (EPA-003).
@@ -22,18 +25,21 @@ func (p *payloadReader) next() (pkt packet, ok bool, err error) {
 	if !p.more {
 		return packet{}, false, nil
 	}
+	if pkt, err = p.cut(p); err != nil {
+		p.rest, p.more = nil, false
+		return packet{}, false, err
+	}
+	return pkt, true, nil
+}
+
+func (p *payloadReader) cutV4() (packet, error) {
 	b := p.rest
 	if i := bytes.IndexByte(b, separator); i >= 0 {
 		b, p.rest = b[:i], b[i+1:]
 	} else {
 		p.rest, p.more = nil, false
 	}
-	pkt, err = parsePolling(b)
-	if err != nil {
-		p.rest, p.more = nil, false
-		return packet{}, false, err
-	}
-	return pkt, true, nil
+	return parsePolling(b)
 }
 
 // payloadLen returns the length of the payload that appendPayload builds.

@@ -116,15 +116,15 @@ func (s *Session) writePoll(w http.ResponseWriter, r *http.Request, a pollAnswer
 		return
 	}
 	h := w.Header()
-	h.Set("Content-Type", "text/plain; charset=UTF-8")
-	h.Set("Content-Length", strconv.Itoa(payloadLen(a.msgs)))
+	h.Set("Content-Type", s.dialect.payloadType(a.msgs))
+	h.Set("Content-Length", strconv.Itoa(s.dialect.payloadLen(a.msgs)))
 	commonHeaders(h, r)
 	rc := http.NewResponseController(w)
 	_ = rc.SetWriteDeadline(time.Now().Add(s.srv.cfg.BodyTimeout)) // not supported = not set
 	w.WriteHeader(http.StatusOK)
 	buf := s.srv.bufs.get()
 	defer s.srv.bufs.put(buf)
-	_, err := w.Write(appendPayload((*buf)[:0], a.msgs))
+	_, err := w.Write(s.dialect.appendPayload((*buf)[:0], a.msgs))
 	if err == nil {
 		err = rc.Flush()
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -25,7 +24,7 @@ type postRequest struct {
 // been handled and the session is not paused.
 func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 	p := &postRequest{rc: http.NewResponseController(w), reading: true}
-	if refusal := s.startPost(p, r.Header.Get("Content-Type")); refusal != nil {
+	if refusal := s.startPost(p, r); refusal != nil {
 		if refusal.status == http.StatusBadRequest {
 			w.WriteHeader(http.StatusBadRequest) // with an empty body, as the reference
 		} else {
@@ -66,7 +65,7 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 
 // startPost makes p the POST being served, or returns why it cannot be; a refusal with a
 // status is answered with that and no body.
-func (s *Session) startPost(p *postRequest, contentType string) *Refusal {
+func (s *Session) startPost(p *postRequest, r *http.Request) *Refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	bare := &Refusal{Code: CodeBadRequest, status: http.StatusBadRequest}
@@ -78,7 +77,7 @@ func (s *Session) startPost(p *postRequest, contentType string) *Refusal {
 	case s.post != nil:
 		s.closeLocked(TransportError, errPostOverlap, endNow) // and aborts the first (POL-008)
 		return bare
-	case strings.HasPrefix(contentType, "application/octet-stream"):
+	case isBinaryPayload(r) && !s.dialect.v3:
 		s.closeLocked(TransportError, errPostContent, endNow) // POL-016
 		return bare
 	}
@@ -170,7 +169,7 @@ const (
 
 // deliver hands the packets of a body to the session, holding them while it is paused.
 func (s *Session) deliver(r *http.Request, body []byte) postResult {
-	payload := newPayloadReader(body)
+	payload := s.dialect.newPayloadReader(body, isBinaryPayload(r))
 	for more := true; more; {
 		if !s.waitResumed(r) {
 			return postAborted

@@ -41,12 +41,7 @@ func (s *Session) account(p packet) bool {
 	if s.state != stateOpen {
 		return false
 	}
-	if p.kind == packetPing {
-		s.closeLocked(TransportError, errHeartbeatDirection, endNicely) // HB-009
-		return false
-	}
-	s.heardLocked(p.kind)
-	return true // open, upgrade and noop mean nothing here, as to the reference
+	return s.heardLocked(p.kind) // open, upgrade and noop mean nothing here, as to the reference
 }
 
 // partLocked handles a close packet of the client. On WebSocket the session ends at once

@@ -95,7 +95,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case q.session == nil:
 		s.handshake(w, r, q)
 	case q.transport == WebSocket:
-		s.serveUpgrade(w, r, q.session)
+		s.serveUpgrade(w, r, q)
 	case r.Method == http.MethodGet:
 		q.session.servePoll(w, r)
 	case r.Method == http.MethodPost:

@@ -31,6 +31,7 @@ type Session struct {
 	srv     *Server
 	id      SessionID
 	remote  string
+	dialect dialect // of its first request; set before the session is given to anybody
 	handler Handler // set before the session is reachable
 
 	recv      sync.Mutex // held while a method of handler runs; taken before mu
@@ -53,10 +54,10 @@ type Session struct {
 	parting   chan struct{} // the client has closed, its GET may still come; closed with the session
 	resume    chan struct{} // closed by Resume; nil when not paused
 
-	timer        alarm
-	due          time.Duration // of timer: next ping, ping timeout or close timeout
-	awaitingPong bool
-	extended     bool // this ping's timeout was extended already
+	timer    alarm
+	due      time.Duration // of timer: next ping, ping timeout or close timeout
+	awaiting bool          // a pong, or a ping in protocol 3; else the next is ours to send
+	extended bool          // this ping's timeout was extended already
 
 	reason Reason // why the session ended
 	cause  error
@@ -84,6 +85,10 @@ func (s *Session) Transport() string {
 	return Polling
 }
 
+// Protocol returns the revision of Engine.IO that the client speaks: 4, or 3 with
+// Config.AllowEIO3.
+func (s *Session) Protocol() int { return s.dialect.protocol() }
+
 // Upgraded reports whether the session has changed from polling to WebSocket.
 func (s *Session) Upgraded() bool {
 	s.mu.Lock()
@@ -93,7 +98,7 @@ func (s *Session) Upgraded() bool {
 
 // Pause stops reading the client after the current Message: a WebSocket is not read
 // further, a POST is answered only after Resume. The ping timeout is suspended, while
-// pings go on so that the client stays. Pausing twice is pausing once. It may be called
+// pings, in protocol 3 pongs, go on so that the client stays. Pausing twice is pausing once. It may be called
 // from inside Handler.Message.
 func (s *Session) Pause() {
 	s.mu.Lock()
@@ -103,9 +108,11 @@ func (s *Session) Pause() {
 	}
 	s.resume = make(chan struct{})
 	s.paused.Store(true)
+	s.pauseV3Locked()
 }
 
-// Resume undoes Pause. A client that owes a pong has a whole ping timeout for it from now.
+// Resume undoes Pause. A client that owes a pong has a whole ping timeout for it from now,
+// one of protocol 3 the whole time it has for a ping.
 func (s *Session) Resume() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,8 +120,8 @@ func (s *Session) Resume() {
 		return
 	}
 	s.unpauseLocked()
-	if s.state == stateOpen && s.awaitingPong {
-		s.armLocked(s.srv.wheel.now() + s.srv.cfg.PingTimeout)
+	if s.state == stateOpen && s.awaiting {
+		s.armLocked(s.srv.wheel.now() + s.patience())
 	}
 }
 
@@ -151,7 +158,7 @@ func (s *Session) open(conn *wsConn) bool {
 	s.opened = true
 	s.conn = conn
 	s.srv.cfg.Metrics.sessionOpened()
-	s.armLocked(s.srv.wheel.now() + s.srv.cfg.PingInterval)
+	s.startHeartbeatLocked()
 	if s.state == stateOpening {
 		s.state = stateOpen
 	}

@@ -34,12 +34,12 @@ type probe struct {
 // serveUpgrade accepts a WebSocket for a session that has one transport already. If it
 // cannot be upgraded the connection is opened and closed again, as by the reference,
 // whose clients do not expect a refusal here (UPG-005, WS-016).
-func (s *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, session *Session) {
-	conn, first, err := s.upgradeHTTP(w, r)
+func (s *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, q request) {
+	conn, first, err := s.upgradeHTTP(w, r, q.dialect)
 	if err != nil {
 		return // the client has gone; the session does not care
 	}
-	if !session.startProbe(conn) {
+	if !q.session.startProbe(conn) {
 		conn.shutdown(closeFrame, true)
 	}
 	s.serveConn(conn, first)
@@ -135,8 +135,8 @@ func (p *probe) complete() bool {
 		s.endGracefullyLocked()
 		return true
 	}
-	if s.awaitingPong && !s.paused.Load() { // the client may have seen the ping late
-		s.armLocked(s.srv.wheel.now() + s.srv.cfg.PingTimeout)
+	if s.awaiting && !s.paused.Load() { // the client may have seen the ping late
+		s.armLocked(s.srv.wheel.now() + s.patience())
 	}
 	_ = s.flushLocked()
 	return true

@@ -6,20 +6,17 @@ import (
 	"strings"
 )
 
-// protocolVersion is the only value of the EIO parameter served.
-const protocolVersion = "4"
-
 // request is what verification found out about an HTTP request.
 type request struct {
 	transport string
-	eio       string
+	dialect   dialect
 	session   *Session // nil = handshake
 }
 
 // verify applies the reference's checks in the reference's order (spec 1.2).
 func (s *Server) verify(r *http.Request) (request, *Refusal) {
 	query := r.URL.Query()
-	q := request{transport: query.Get("transport"), eio: query.Get("EIO")}
+	q := request{transport: query.Get("transport"), dialect: dialectOf(query)}
 	if !slices.Contains(s.cfg.Transports, q.transport) {
 		return q, &Refusal{Code: CodeUnknownTransport, context: map[string]any{"transport": q.transport}}
 	}
@@ -55,8 +52,8 @@ func (s *Server) verifyFollowUp(r *http.Request, sid SessionID, q *request) *Ref
 	if previous := session.Transport(); !upgrade && previous != q.transport {
 		return badRequest("TRANSPORT_MISMATCH", "transport", q.transport, "previousTransport", previous)
 	}
-	if q.eio != protocolVersion {
-		return badRequest("PROTOCOL_MISMATCH", "protocol", 3, "previousProtocol", 4)
+	if asked, previous := q.dialect.protocol(), session.Protocol(); asked != previous {
+		return badRequest("PROTOCOL_MISMATCH", "protocol", asked, "previousProtocol", previous)
 	}
 	if upgrade && (q.transport != WebSocket || !isWebSocketHandshake(r)) {
 		return badRequest("TRANSPORT_HANDSHAKE_ERROR")

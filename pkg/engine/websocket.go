@@ -21,13 +21,14 @@ func (t wsTransport) gate() <-chan struct{} {
 
 // receive turns a message of the connection into a packet (spec 1.7).
 func (t wsTransport) receive(f frame) verdict {
-	p := packet{kind: packetMessage, binary: true, data: f.payload}
+	parse := t.dialect.parseBinary
 	if f.op == ws.OpText {
-		var err error
-		if p, err = parseText(f.payload); err != nil {
-			t.fail(ParseError, err, endNicely) // WS-004
-			return receiveStop
-		}
+		parse = t.dialect.parseText
+	}
+	p, err := parse(f.payload)
+	if err != nil {
+		t.fail(ParseError, err, endNicely) // WS-004
+		return receiveStop
 	}
 	if !t.Session.receive(p) {
 		return receiveStop
@@ -48,7 +49,7 @@ func (t wsTransport) drained() {
 
 // upgradeHTTP makes a WebSocket of a verified request. It returns the connection, which
 // has no owner yet, and the bytes that the client sent behind its request.
-func (s *Server) upgradeHTTP(w http.ResponseWriter, r *http.Request) (*wsConn, []byte, error) {
+func (s *Server) upgradeHTTP(w http.ResponseWriter, r *http.Request, d dialect) (*wsConn, []byte, error) {
 	netConn, rw, _, err := ws.HTTPUpgrader{Header: w.Header()}.Upgrade(r, w)
 	if err != nil {
 		if netConn != nil {
@@ -61,7 +62,7 @@ func (s *Server) upgradeHTTP(w http.ResponseWriter, r *http.Request) (*wsConn, [
 		b, _ := rw.Peek(n) // what is buffered is there
 		first = append(first, b...)
 	}
-	return newWSConn(s, netConn), first, nil
+	return newWSConn(s, netConn, d), first, nil
 }
 
 // serveConn reads the connection in a goroutine of its own, so that the request's
