@@ -59,6 +59,9 @@ func TestConnectionLost(t *testing.T) {
 		if n := w.m.Connections.Load(); n != 0 {
 			t.Errorf("connections: got %d, want 0", n)
 		}
+		if n := w.edge.apps.instances[app.addr.Instance].instance.assigned.Load(); n != 0 {
+			t.Errorf("sockets of the instance: got %d, want 0", n)
+		}
 	})
 }
 

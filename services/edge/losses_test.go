@@ -8,6 +8,7 @@ import (
 	"time"
 
 	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
+	"github.com/siomesh/siomesh/internal/mesh/authn"
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
@@ -22,11 +23,9 @@ func (d *double) streams() int {
 // TestAppDies: who was asked goes to another instance; who had joined comes back by itself.
 func TestAppDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newMesh(t, Config{MaxPackets: 1})
-		app := w.newApp(true, "/", "/leaving")
-		joined, leaving := w.join("/"), w.join("/", "/leaving")
-		leaving.send(`42/leaving,["held"]`, `41/leaving,`) // its connect record is not handled: no credit
-		leaving.send(`41`)
+		w := newMesh(t, Config{})
+		app := w.newApp(true, "/")
+		joined := w.join("/")
 		dying := w.newApp(false, "/a")
 		asking := w.open()
 		asking.send("40/a,")
@@ -58,9 +57,34 @@ func TestAppDies(t *testing.T) {
 		if got := next.records(); len(got) != 2 || got[1].Ack != 1 {
 			t.Errorf("replies: got %v", got)
 		}
-		if n := len(w.asked); n != 4 { // /, / and /leaving, and once for /a
-			t.Errorf("auth was asked %d times, want 4", n)
+		if n := len(w.asked); n != 2 { // once each
+			t.Errorf("auth was asked %d times, want 2", n)
 		}
+	})
+}
+
+// TestAppDiesThatIsOwedPackets: what a client that left still owes is nobody's any more, and holds up nothing.
+func TestAppDiesThatIsOwedPackets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newMesh(t, Config{MaxPackets: 2})
+		dying, app := w.newApp(true, "/"), w.newApp(true, "/a")
+		c := w.join("/", "/a")
+		of, _ := dying.connect()
+		dying.do(of, emit(1, `["q"]`)) // so that its end is read
+		c.take()
+		c.say(4, 1)
+		c.send("41")
+		w.settle()
+		dying.stop()
+		w.settle()
+		if n := len(w.edge.table.all()); n != 1 {
+			t.Errorf("sockets kept: got %d, want 1", n)
+		}
+		app.records()
+		c.send(`42/a,["e"]`)
+		w.settle()
+		app.expect(wire.KindEvent)
+		c.wantOpen()
 	})
 }
 
@@ -298,8 +322,16 @@ func TestTwoRooms(t *testing.T) {
 // TestUnregistered: nothing is assigned before rooms has confirmed the registration.
 func TestUnregistered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newMesh(t, Config{})
+		w := newWorld(t, Config{})
+		w.newRing(1)
+		w.auth(func(authn.ConnectRequest) string {
+			<-time.After(500 * time.Millisecond)
+			return `{"allow":true}`
+		})
 		app := w.newApp(true, "/")
+		first := w.open()
+		first.send("40") // on its way while the registration is lost
+		w.settle()
 		w.ring.silent = true
 		w.ring.links.Drop(w.edge.Self().Instance)
 		w.ring.append(w.edge.Self(), &wire.Record{Kind: wire.KindHello, Flags: wire.FlagControl})
@@ -313,7 +345,7 @@ func TestUnregistered(t *testing.T) {
 		app.expect()
 		w.ring.append(w.edge.Self(), &wire.Record{Kind: wire.KindHello, Flags: wire.FlagControl, Lease: w.edge.leaseNow()})
 		w.pass(time.Second)
-		app.expect(wire.KindConnect)
+		app.expect(wire.KindConnect, wire.KindConnect)
 	})
 }
 

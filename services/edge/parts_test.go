@@ -2,6 +2,7 @@ package edge
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"testing"
@@ -9,7 +10,11 @@ import (
 
 	"pgregory.net/rapid"
 
+	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
 	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/bus"
+	"github.com/siomesh/siomesh/internal/mesh/link"
+	"github.com/siomesh/siomesh/internal/mesh/presence"
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
@@ -102,6 +107,73 @@ func TestIndexLikeModel(t *testing.T) {
 			},
 		})
 	})
+}
+
+func TestChoose(t *testing.T) {
+	links := link.NewEndpoint(bus.NewMemory(), mesh.Subjects{}, mesh.Address{Kind: mesh.KindEdge, Instance: mesh.NewInstanceID()}, nil, slog.New(slog.DiscardHandler), link.Config{})
+	d := newDirectory(links, func(*appInstance, error) {})
+	add := func(app string, load uint64, draining, suspect bool, namespaces ...string) mesh.InstanceID {
+		p := presence.Peer{
+			Address: mesh.Address{Kind: mesh.KindApp, App: app, Instance: mesh.NewInstanceID()}, Suspect: suspect,
+			Info: &siomeshv1.Presence{Name: app, Load: load, Draining: draining},
+		}
+		for _, n := range namespaces {
+			p.Info.Namespaces = append(p.Info.Namespaces, &siomeshv1.Namespace{Match: &siomeshv1.Namespace_Name{Name: n}})
+		}
+		d.update(p)
+		return p.Instance
+	}
+	want := func(what, namespace string, is serving, ids ...mesh.InstanceID) {
+		t.Helper()
+		seen := map[mesh.InstanceID]bool{}
+		for range 200 {
+			chosen, got, _ := d.choose(namespace)
+			if got != is {
+				t.Fatalf("%s: got %d, want %d", what, got, is)
+			}
+			if chosen != nil {
+				seen[chosen.addr.Instance] = true
+			}
+		}
+		if len(seen) != len(ids) {
+			t.Errorf("%s: got %d instances, want %d", what, len(seen), len(ids))
+		}
+		for _, id := range ids {
+			if !seen[id] {
+				t.Errorf("%s: an instance was not chosen", what)
+			}
+		}
+	}
+	want("nobody", "/", waiting)
+	add("emitter", 0, false, false) // serves nothing
+	want("senders only", "/", waiting)
+	draining := add("chat", 0, true, false, "/")
+	want("draining", "/", waiting)
+	want("another namespace", "/x", unknown)
+	suspect := add("chat", 0, false, true, "/")
+	want("suspect, for want of a better one", "/", served, suspect)
+	a, b := add("chat", 5, false, false, "/"), add("chat", 5, false, false, "/")
+	want("two of equal load", "/", served, a, b)
+	add("zoo", 0, false, false, "/")
+	want("the first app by name", "/", served, a, b)
+	for _, id := range []mesh.InstanceID{a, b, suspect, draining} {
+		d.remove(id)
+	}
+	want("the other app", "/", served, d.only(t))
+	d.remove(d.only(t))
+	want("all gone, announced before", "/", waiting)
+}
+
+// only returns the only instance that serves anything.
+func (d *directory) only(tb testing.TB) mesh.InstanceID {
+	tb.Helper()
+	for id, e := range d.instances {
+		if len(e.info.GetNamespaces()) > 0 {
+			return id
+		}
+	}
+	tb.Fatal("no instance")
+	return mesh.InstanceID{}
 }
 
 func TestGuests(t *testing.T) {

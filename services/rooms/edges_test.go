@@ -132,6 +132,7 @@ func TestEdgePastItsBound(t *testing.T) {
 		app, edge, other := w.app(), w.edge(), w.edge()
 		app.op(accept(t, edge.socket(1), "a"), accept(t, other.socket(1), "b"))
 		app.records()
+		streams := edge.streams()
 		release := edge.hold()
 		defer release()
 		for range 12 {
@@ -151,6 +152,9 @@ func TestEdgePastItsBound(t *testing.T) {
 			t.Fatal("the edge was not told")
 		}
 		g.lease(t, 0)
+		if n := edge.streams(); n != streams+1 {
+			t.Errorf("streams: got %d, want %d: the edge would not notice", n, streams+1)
+		}
 	})
 }
 

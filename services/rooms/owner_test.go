@@ -49,11 +49,13 @@ func TestSecondInstanceRefuses(t *testing.T) {
 func TestSuccessorTakesOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Config{})
-		s, _ := w.second(Config{})
+		s := New(w.bus, mesh.Subjects{}, slog.New(slog.DiscardHandler), Config{})
+		runs(t, s.Run)
+		w.pass(300 * time.Millisecond)
 		if err := w.stop(); err != nil {
 			t.Errorf("run: %v", err)
 		}
-		w.pass(time.Second)
+		w.pass(100 * time.Millisecond) // still in the same second
 		if !ready(s) {
 			t.Error("the second instance does not serve after the first has gone")
 		}
