@@ -1,7 +1,7 @@
 // Package edge is the service that owns client connections: it turns what clients send into records for app instances, and
 // the records that rooms sends into packets for clients. It decides nothing about namespaces, rooms or users: auth says who
-// may join, an app instance accepts, rooms orders. Start at service.go; conn.go is the way in, ring.go the way out,
-// connect.go how a client joins a namespace.
+// may join, an app instance accepts, rooms orders. Start at service.go; conn.go and flow.go are the way in, ring.go and
+// deliver.go the way out, connect.go is how a client joins a namespace, losses.go what happens when the other end is lost.
 package edge
 
 import (

@@ -1,7 +1,8 @@
 // Package rooms is the service that keeps who is in which room and puts everything an app does to clients in one order: each
 // operation comes in from an app instance, changes the membership, and leaves towards the edges that hold a socket concerned.
 // It knows nothing of clients, transports or packet contents: it passes bodies on as they are. Start at service.go, then
-// operation.go; index.go is the membership, progress.go the confirmations.
+// operation.go; index.go is the membership, progress.go the confirmations, edges.go how edges register, owner.go how this
+// instance comes to own the partitions.
 package rooms
 
 import (
