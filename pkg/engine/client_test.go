@@ -14,6 +14,7 @@ import (
 // poller is a polling client.
 type poller struct {
 	e   *env
+	eio string // of its requests, in the form EIO=3&
 	sid string
 	p   *peer // its session's handler
 }
@@ -51,12 +52,12 @@ func (e *env) openPolling() *poller {
 
 // get makes a GET of the session.
 func (c *poller) get() response {
-	return c.e.do(c.e.tb.Context(), http.MethodGet, "transport=polling&sid="+c.sid, "")
+	return c.e.do(c.e.tb.Context(), http.MethodGet, c.eio+"transport=polling&sid="+c.sid, "")
 }
 
 // post makes a POST of the session.
 func (c *poller) post(body string, header ...string) response {
-	return c.e.do(c.e.tb.Context(), http.MethodPost, "transport=polling&sid="+c.sid, body, header...)
+	return c.e.do(c.e.tb.Context(), http.MethodPost, c.eio+"transport=polling&sid="+c.sid, body, header...)
 }
 
 // goGet makes a GET in the background, and returns when the server has it.
@@ -148,7 +149,7 @@ func (e *env) openWS() (*wsClient, *peer) {
 // probe opens a WebSocket for the session of a polling client, and probes it.
 func (c *poller) probe() *wsClient {
 	c.e.tb.Helper()
-	w, err := c.e.dialWS(c.e.tb.Context(), "transport=websocket&sid="+c.sid)
+	w, err := c.e.dialWS(c.e.tb.Context(), c.eio+"transport=websocket&sid="+c.sid)
 	if err != nil {
 		c.e.tb.Fatalf("dial for upgrade: %v", err)
 	}
