@@ -66,7 +66,9 @@ func (s *Session) closeLocked(reason Reason, cause error, how ending) {
 	}
 	s.state, s.reason, s.cause = stateClosed, reason, cause
 	s.srv.wheel.stop(&s.timer)
-	s.takeOutLocked()
+	if out := s.takeOutLocked(); s.observer != nil {
+		s.unsent = out
+	}
 	s.unpauseLocked()
 	if s.parting != nil {
 		close(s.parting)

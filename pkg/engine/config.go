@@ -29,6 +29,9 @@ type Config struct {
 	// Path is where the server listens, default "/engine.io". A request matches when its
 	// path starts with Path and a slash, as with the reference's attach (EIO-032, EIO-033).
 	Path string
+	// DisableTrailingSlash takes Path as it is, without a slash behind it (addTrailingSlash
+	// false): whatever begins with it matches (EIO-032).
+	DisableTrailingSlash bool
 	// Transports are those accepted, default polling and websocket.
 	Transports []string
 	// DisableUpgrades stops offering upgrades in the handshake (allowUpgrades false, EIO-007).
@@ -55,14 +58,43 @@ type Config struct {
 	// larger than that is admitted when nothing else waits.
 	MaxOutboundBytes int64
 
+	// DisableHTTPCompression sends polling payloads as they are (httpCompression false).
+	// Otherwise those of HTTPCompressionThreshold bytes and more, default 1024, are sent in
+	// gzip or deflate if the client takes that (POL-025 to POL-029).
+	DisableHTTPCompression   bool
+	HTTPCompressionThreshold int
+	// PerMessageDeflate compresses WebSocket messages of PerMessageDeflateThreshold bytes and
+	// more, default 1024, for clients that offer it. No context is kept between messages: a
+	// message is compressed once, whoever many sessions it is sent to, and a session needs no
+	// memory for it (WS-012).
+	PerMessageDeflate          bool
+	PerMessageDeflateThreshold int
+
+	// InitialPacket is sent to each session right behind the open packet (EIO-031); nil is none.
+	InitialPacket *Message
+	// Cookie is set, with the session's id as its value, in the response to a polling
+	// handshake (EVT-010 to EVT-012): nil is none, DefaultCookie the reference's.
+	Cookie *http.Cookie
+
 	// CORS sets the CORS headers; nil sets none. Empty AllowedMethods and AllowedHeaders mean
 	// the reference's: all its methods, and whichever headers the browser asks for.
 	CORS *cors.Options
+	// Middleware wraps the serving of each request below Path, the first one outermost, behind
+	// CORS (EVT-018 to EVT-022). A middleware may set headers, which a WebSocket's 101 gets
+	// too, answer the request itself, or call Refuse. One that wraps the ResponseWriter must
+	// give its wrapper an Unwrap method, as for http.ResponseController. Of a request for
+	// WebSocket it wraps the handshake only: the connection outlives it.
+	Middleware []func(http.Handler) http.Handler
+	// InitialHeaders may add headers to the first response of each session, be it the answer
+	// to a polling handshake or a WebSocket's 101; Headers to that and all others that serve a
+	// session, the 101 of an upgrade included, but not to refusals (EVT-007 to EVT-009).
+	InitialHeaders, Headers func(h http.Header, r *http.Request)
 
 	// GenerateID names a new session; the default is 20 URL-safe characters, 120 random bits.
+	// It may take its time, and with an error refuses the handshake (EIO-027 to EIO-029).
 	GenerateID func(*http.Request) (SessionID, error)
 	// AllowRequest may refuse a handshake: the error's text is the message of code 4. It is
-	// not asked about requests that carry a sid (EIO-025).
+	// not asked about requests that carry a sid, and may take its time (EIO-022 to EIO-025).
 	AllowRequest func(*http.Request) error
 	// OnConnectionError is told of every refused request: its code, the code's standard
 	// message and what more is known (EIO-026). It must not keep r.
@@ -81,7 +113,10 @@ func (c Config) withDefaults() Config {
 	if c.Path == "" {
 		c.Path = "/engine.io"
 	}
-	c.Path = strings.TrimSuffix(c.Path, "/") + "/"
+	c.Path = strings.TrimSuffix(c.Path, "/")
+	if !c.DisableTrailingSlash || c.Path == "" {
+		c.Path += "/"
+	}
 	if c.Transports == nil {
 		c.Transports = []string{Polling, WebSocket}
 	}
@@ -91,6 +126,8 @@ func (c Config) withDefaults() Config {
 	c.BodyTimeout = orDefault(c.BodyTimeout, time.Minute)
 	c.MaxHTTPBufferSize = orDefault(c.MaxHTTPBufferSize, 1e6)
 	c.MaxOutboundBytes = orDefault(c.MaxOutboundBytes, 4<<20)
+	c.HTTPCompressionThreshold = orDefault(c.HTTPCompressionThreshold, 1024)
+	c.PerMessageDeflateThreshold = orDefault(c.PerMessageDeflateThreshold, 1024)
 	if c.CORS != nil {
 		c.CORS = corsDefaults(*c.CORS)
 	}
@@ -130,6 +167,24 @@ func (c Config) validate() error {
 	if c.MaxHTTPBufferSize < 0 || c.MaxOutboundBytes < 0 {
 		return errors.New("engine: negative size limit")
 	}
+	if c.HTTPCompressionThreshold < 0 || c.PerMessageDeflateThreshold < 0 {
+		return errors.New("engine: negative compression threshold")
+	}
+	return c.validateHooks()
+}
+
+// validateHooks reports what is wrong with what is put into responses.
+func (c Config) validateHooks() error {
+	if c.Cookie != nil {
+		cookie := *c.Cookie
+		cookie.Value = "sid"
+		if err := cookie.Valid(); err != nil {
+			return fmt.Errorf("engine: cookie: %w", err)
+		}
+	}
+	if slices.ContainsFunc(c.Middleware, func(m func(http.Handler) http.Handler) bool { return m == nil }) {
+		return errors.New("engine: nil middleware")
+	}
 	return nil
 }
 
@@ -152,7 +207,7 @@ func corsDefaults(o cors.Options) *cors.Options {
 	return &o
 }
 
-func orDefault[T ~int64](v, def T) T {
+func orDefault[T ~int | ~int64](v, def T) T {
 	if v == 0 {
 		return def
 	}

@@ -22,7 +22,7 @@ const (
 )
 
 // connOwner is what a connection serves: a probe, and then a session. All methods but
-// lost and drained are called by the connection's reader only. None is called with the
+// lost, emptied and drained are called by the connection's reader only. None is called with the
 // connection's lock held, while the owner may hold its own when it calls the connection.
 type connOwner interface {
 	gate() <-chan struct{} // closed when reading may go on, nil if it may now
@@ -31,6 +31,7 @@ type connOwner interface {
 	end()
 	receive(f frame) verdict
 	lost(reason Reason, cause error) // the connection has failed, or been closed by the client, and will end
+	emptied()                        // the kernel has taken all that it had refused
 	drained()                        // the close frame of shutdown is out, behind all data
 }
 
@@ -43,6 +44,7 @@ func (nobody) begin()                {}
 func (nobody) end()                  {}
 func (nobody) receive(frame) verdict { return receiveStop }
 func (nobody) lost(Reason, error)    {}
+func (nobody) emptied()              {}
 func (nobody) drained()              {}
 
 // A connection's life. What is sent before draining goes out; what is received after
@@ -66,6 +68,8 @@ type wsConn struct {
 	srv     *Server
 	io      netIO
 	dialect dialect // of what is sent
+
+	deflateFrom int // messages of so many bytes are compressed; 0 = none, nor those received
 
 	frames frameReader // owned by the reader
 
@@ -148,7 +152,7 @@ func (c *wsConn) feed(p []byte) (rest []byte) {
 				return nil
 			}
 		case open:
-			switch owner.receive(f) {
+			switch c.deliver(owner, f) {
 			case receiveSwitched:
 				return p
 			case receiveStop:

@@ -31,11 +31,11 @@ func (c *wsConn) send(msgs []*Message) error {
 		return net.ErrClosed
 	}
 	if len(msgs) == 1 {
-		return c.writeLocked(c.dialect.frame(msgs[0]))
+		return c.writeLocked(c.frame(msgs[0]))
 	}
 	for i := 0; i < len(msgs); {
 		if c.flushing {
-			c.keepLocked(c.dialect.frame(msgs[i]))
+			c.keepLocked(c.frame(msgs[i]))
 			i++
 			continue
 		}
@@ -70,7 +70,7 @@ func (c *wsConn) writeSomeLocked(msgs []*Message) (int, error) {
 	defer c.srv.bufs.put(buf)
 	b, taken := (*buf)[:0], 0
 	for _, m := range msgs {
-		frame := c.dialect.frame(m)
+		frame := c.frame(m)
 		if len(b)+len(frame) > cap(b) {
 			break
 		}
@@ -78,14 +78,14 @@ func (c *wsConn) writeSomeLocked(msgs []*Message) (int, error) {
 		taken++
 	}
 	if taken < 2 {
-		return 1, c.writeLocked(c.dialect.frame(msgs[0]))
+		return 1, c.writeLocked(c.frame(msgs[0]))
 	}
 	n, err := c.io.tryWrite(b)
 	if !errors.Is(err, errAgain) {
 		return taken, err
 	}
 	for _, m := range msgs[:taken] {
-		frame := c.dialect.frame(m)
+		frame := c.frame(m)
 		if n < len(frame) {
 			c.keepLocked(frame[n:])
 		}
@@ -111,9 +111,9 @@ func (c *wsConn) flush() {
 	buf := c.srv.bufs.get()
 	defer c.srv.bufs.put(buf)
 	for {
-		part, owner := c.nextPart(*buf)
-		if owner != nil {
-			owner.drained()
+		part, told := c.nextPart(*buf)
+		if told != nil {
+			told()
 		}
 		if part == nil {
 			return
@@ -136,8 +136,8 @@ func (c *wsConn) wrote(n int) {
 }
 
 // nextPart takes what to write next from pend: several frames in buf, or a piece of a large
-// one. With nothing left it ends the flush, and returns the owner if that waits for it.
-func (c *wsConn) nextPart(buf []byte) ([]byte, connOwner) {
+// one. With nothing left it ends the flush, and returns how the owner is to be told that.
+func (c *wsConn) nextPart(buf []byte) (part []byte, told func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state == connDead {
@@ -147,10 +147,10 @@ func (c *wsConn) nextPart(buf []byte) ([]byte, connOwner) {
 		c.pend, c.flushing = nil, false
 		c.io.wrote()
 		if c.state != connDraining {
-			return nil, nil
+			return nil, c.owner.emptied
 		}
 		c.drainedLocked()
-		return nil, c.owner
+		return nil, c.owner.drained
 	}
 	if first := c.pend[0]; len(first) >= len(buf) {
 		c.pend[0] = first[len(buf):]
@@ -159,7 +159,8 @@ func (c *wsConn) nextPart(buf []byte) ([]byte, connOwner) {
 		}
 		return first[:len(buf)], nil
 	}
-	part, taken := buf[:0], 0
+	part = buf[:0]
+	taken := 0
 	for _, b := range c.pend {
 		if len(part)+len(b) > len(buf) {
 			break

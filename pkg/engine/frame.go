@@ -14,11 +14,15 @@ import (
 //
 // length 126: 16 bits follow; 127: 64 bits follow, the first of which is 0.
 
+// rsv1 is the first of the three reserved bits.
+const rsv1 = 4
+
 // Errors of a client that ends its connection by them; each has a close code.
 var (
 	errMessageTooBig = errors.New("max payload size exceeded")
 	errNotUTF8       = errors.New("invalid UTF-8 sequence")
 	errFrameLength   = errors.New("invalid frame length")
+	errNotDeflate    = errors.New("invalid compressed data")
 )
 
 // closeCode returns the WebSocket close code for an error of frameReader.
@@ -26,7 +30,7 @@ func closeCode(err error) ws.StatusCode {
 	switch {
 	case errors.Is(err, errMessageTooBig):
 		return ws.StatusMessageTooBig
-	case errors.Is(err, errNotUTF8):
+	case errors.Is(err, errNotUTF8), errors.Is(err, errNotDeflate):
 		return ws.StatusInvalidFramePayloadData
 	default:
 		return ws.StatusProtocolError
@@ -39,6 +43,8 @@ type frame struct {
 	found   bool
 	op      ws.OpCode
 	payload []byte // unmasked; valid until the buffer given to next is used again
+
+	compressed bool // the payload is, and text has not been checked to be UTF-8
 }
 
 // frameReader cuts a byte stream into frames and joins fragmented messages. It is fed
@@ -46,7 +52,8 @@ type frame struct {
 // keeps is bounded by limit however many fragments there are, and grows with the bytes
 // that came, not with the length that was announced.
 type frameReader struct {
-	limit int64 // of a message
+	limit   int64 // of a message
+	deflate bool  // permessage-deflate was agreed on: RSV1 marks the first frame of a compressed message
 
 	headLen uint8 // bytes of an incomplete header, in head
 	head    [ws.MaxHeaderSize]byte
@@ -56,6 +63,7 @@ type frameReader struct {
 
 	msgOp   ws.OpCode // of the message being joined; 0 = none
 	msg     []byte    // its payload so far
+	zipped  bool      // it is compressed
 	control []byte    // payload so far of a split control frame
 }
 
@@ -98,6 +106,10 @@ func (f *frameReader) readHeader(p []byte) (used int, ok bool, err error) {
 	if f.msgOp != 0 {
 		state = state.Set(ws.StateFragmented)
 	}
+	marked := f.deflate && h.Rsv == rsv1 && (h.OpCode == ws.OpText || h.OpCode == ws.OpBinary)
+	if marked {
+		h.Rsv = 0
+	}
 	if err := ws.CheckHeader(h, state); err != nil {
 		return used, false, err
 	}
@@ -109,7 +121,7 @@ func (f *frameReader) readHeader(p []byte) (used int, ok bool, err error) {
 			return used, false, errMessageTooBig
 		}
 		if h.OpCode != ws.OpContinuation {
-			f.msgOp = h.OpCode
+			f.msgOp, f.zipped = h.OpCode, marked
 		}
 	}
 	f.header, f.inFrame, f.maskPos = h, true, 0
@@ -142,8 +154,8 @@ func (f *frameReader) readPayload(p []byte) (used int, _ frame, done bool, err e
 	*kept = nil
 	fr := frame{found: true, op: f.header.OpCode, payload: p}
 	if !fr.op.IsControl() {
-		fr.op, f.msgOp = f.msgOp, 0
-		if fr.op == ws.OpText && !utf8.Valid(p) {
+		fr.op, f.msgOp, fr.compressed = f.msgOp, 0, f.zipped
+		if fr.op == ws.OpText && !fr.compressed && !utf8.Valid(p) {
 			return used, frame{}, done, errNotUTF8
 		}
 	}

@@ -17,6 +17,7 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, q request) {
 		return
 	}
 	if q.transport == WebSocket {
+		session.initialHeaders(w.Header(), r)
 		conn, first, err := s.upgradeHTTP(w, r, q.dialect)
 		if err != nil {
 			session.abandon(TransportError, err)
@@ -62,6 +63,10 @@ func (s *Server) newAccepted(r *http.Request, q request) (*Session, *Refusal) {
 	}
 	session.out, session.outBytes = append(session.out, open), open.Len()
 	s.cfg.Metrics.packetOut(open)
+	if m := s.cfg.InitialPacket; m != nil {
+		session.out, session.outBytes = append(session.out, m), session.outBytes+m.Len()
+		s.cfg.Metrics.packetOut(m)
+	}
 
 	handler, err := s.accept(session, r)
 	if err == nil && handler == nil {

@@ -16,6 +16,7 @@ type Message struct {
 	head  uint8  // length of the frame's header
 	kind  packetType
 	bin   bool
+	plain bool // never to be compressed
 
 	units atomic.Uint32         // length of a text packet in UTF-16 code units; 0 = not counted yet
 	forms atomic.Pointer[forms] // nil until the first is wanted
@@ -27,6 +28,7 @@ type forms struct {
 	base64   encoding // as text
 	base64V3 encoding // the same for protocol 3
 	typed    encoding // as binary for protocol 3
+	deflated encoding // compressed; empty if that is no shorter
 }
 
 // encoding is one of them.
@@ -53,6 +55,13 @@ func NewBinary(data []byte) *Message {
 	frame := appendFrameHeader(make([]byte, 0, ws.MaxHeaderSize+len(data)), ws.OpBinary, len(data))
 	head := len(frame)
 	return &Message{frame: append(frame, data...), head: uint8(head), kind: packetMessage, bin: true}
+}
+
+// NoCompress makes m one that is never compressed, say because its data is already, and
+// returns it (compress false, POL-030). It is to be called before m is sent.
+func (m *Message) NoCompress() *Message {
+	m.plain = true
+	return m
 }
 
 // newPacket returns a packet in text form, ready to be sent like a message.

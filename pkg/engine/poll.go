@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -104,7 +103,9 @@ func (s *Session) answerPollLocked(msgs ...*Message) {
 func (s *Session) answerHandshake(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	out := s.takeOutLocked()
+	s.observer.flushed(out)
 	s.mu.Unlock()
+	s.initialHeaders(w.Header(), r)
 	s.writePoll(w, r, pollAnswer{msgs: out})
 }
 
@@ -115,28 +116,43 @@ func (s *Session) writePoll(w http.ResponseWriter, r *http.Request, a pollAnswer
 		s.srv.refuse(w, r, a.refusal)
 		return
 	}
+	buf := s.srv.bufs.get()
+	defer s.srv.bufs.put(buf)
+	body := (*buf)[:0]
+	if n := s.dialect.payloadLen(a.msgs); n > cap(body) {
+		body = make([]byte, 0, n)
+	}
+	body = s.dialect.appendPayload(body, a.msgs)
 	h := w.Header()
 	h.Set("Content-Type", s.dialect.payloadType(a.msgs))
-	h.Set("Content-Length", strconv.Itoa(s.dialect.payloadLen(a.msgs)))
-	commonHeaders(h, r)
+	s.srv.headers(h, r)
+	if coding := s.srv.codingFor(r, a.msgs, len(body)); coding != "" {
+		if zipped, err := s.srv.zip.body(nil, coding, body); err == nil {
+			body = zipped
+			h.Set("Content-Encoding", coding)
+		}
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	rc := http.NewResponseController(w)
 	_ = rc.SetWriteDeadline(time.Now().Add(s.srv.cfg.BodyTimeout)) // not supported = not set
 	w.WriteHeader(http.StatusOK)
-	buf := s.srv.bufs.get()
-	defer s.srv.bufs.put(buf)
-	_, err := w.Write(s.dialect.appendPayload((*buf)[:0], a.msgs))
+	_, err := w.Write(body)
 	if err == nil {
 		err = rc.Flush()
 	}
 	if err != nil && !errors.Is(err, http.ErrNotSupported) {
 		s.fail(TransportError, errPollAborted, endNow)
+		return
 	}
+	s.wrotePoll(a.msgs)
 }
 
-// commonHeaders sets what every response of a session carries.
-func commonHeaders(h http.Header, r *http.Request) {
-	h.Set("Cache-Control", "no-store")
-	if ua := r.UserAgent(); strings.Contains(ua, ";MSIE") || strings.Contains(ua, "Trident/") {
-		h.Set("X-XSS-Protection", "0") // POL-022
+// wrotePoll tells that a payload is out; one of the transport's own was never flushed.
+func (s *Session) wrotePoll(msgs []*Message) {
+	if s.observer == nil || msgs[0].kind == packetNoop || msgs[0].kind == packetClose {
+		return
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drainedLocked()
 }

@@ -53,8 +53,8 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 	case postDone:
 		h := w.Header()
 		h.Set("Content-Type", "text/html") // POL-021: not offered as a download
+		s.srv.headers(h, r)
 		h.Set("Content-Length", "2")
-		commonHeaders(h, r)
 		_, _ = io.WriteString(w, "ok") // a client that is gone is found out by its next request
 	case postRefused:
 		w.WriteHeader(http.StatusBadRequest)

@@ -34,6 +34,9 @@ func (s *Session) account(p packet) bool {
 		return false
 	}
 	s.srv.cfg.Metrics.packetIn(p.kind, len(p.data)+1)
+	if s.state == stateOpen {
+		s.observer.received(p, p.kind == packetPong && !s.dialect.v3 || p.kind == packetPing && s.dialect.v3)
+	}
 	if p.kind == packetClose {
 		s.partLocked()
 		return false

@@ -61,6 +61,7 @@ func (s *Session) queueLocked(msgs []*Message) error {
 		s.closeLocked(SlowClient, ErrSlow, endNow)
 		return ErrSlow
 	}
+	s.observer.created(msgs)
 	s.out = append(s.out, msgs...)
 	s.outBytes += n
 	for _, m := range msgs {
@@ -76,15 +77,20 @@ func (s *Session) flushLocked() error {
 		return nil
 	}
 	if s.websocket {
+		s.observer.flushed(s.out)
 		err := s.conn.send(s.out)
 		s.clearOutLocked()
 		if err != nil {
 			s.closeLocked(TransportError, err, endNow)
 			return fmt.Errorf("%w: %w", ErrClosed, err)
 		}
+		if s.observer != nil && s.conn.pending() == 0 { // else emptied tells it
+			s.drainedLocked()
+		}
 		return nil
 	}
 	if s.poll != nil {
+		s.observer.flushed(s.out)
 		s.answerPollLocked(s.takeOutLocked()...)
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"sync"
 
 	"github.com/rs/cors"
@@ -39,6 +38,9 @@ type Server struct {
 	wheel  *wheel
 	track  tracker // every goroutine and request of this server
 	bufs   bufferPools
+	zip    *compressor
+
+	middleware http.Handler // nil = none
 
 	mu       sync.RWMutex
 	sessions map[SessionID]*Session // guarded by mu
@@ -59,12 +61,16 @@ func New(accept Accept, cfg Config) (*Server, error) {
 	s := &Server{
 		accept:   accept,
 		cfg:      cfg,
+		zip:      newCompressor(),
 		sessions: make(map[SessionID]*Session),
 		leaving:  make(map[*wsConn]struct{}),
 	}
 	s.wheel = newWheel(s.track.spawn)
 	if cfg.CORS != nil {
 		s.cors = cors.New(*cfg.CORS)
+	}
+	if len(cfg.Middleware) > 0 {
+		s.middleware = s.chain()
 	}
 	return s, nil
 }
@@ -75,9 +81,14 @@ func New(accept Accept, cfg Config) (*Server, error) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.track.add()
 	defer s.track.done()
-	if !strings.HasPrefix(r.URL.EscapedPath(), s.cfg.Path) {
+	if !s.matches(r) {
 		http.NotFound(w, r)
 		return
+	}
+	if isUpgrade(r) {
+		u := newSwitching(s, w, r)
+		defer u.end()
+		w = u
 	}
 	if s.cors != nil {
 		s.cors.HandlerFunc(w, r) // sets headers, which stay on refusals too (EVT-017)
@@ -88,7 +99,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if s.middleware != nil {
+		s.throughMiddleware(w, r)
+		return
+	}
+	s.answer(w, r)
+}
+
+// answer serves a request that no middleware has answered.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	q, refusal := s.verify(r)
+	if refusal == nil && q.transport == WebSocket && switchingOf(w) == nil {
+		refusal = badRequest("TRANSPORT_HANDSHAKE_ERROR") // a middleware hides the connection
+	}
 	switch {
 	case refusal != nil:
 		s.refuse(w, r, refusal)

@@ -110,6 +110,7 @@ func (p *probe) answer() bool {
 	if !p.answered {
 		cfg := &s.srv.cfg
 		p.answered = true
+		s.observer.upgrading(WebSocket)
 		p.holdUntil = now + min(cfg.UpgradeTimeout, cfg.PingTimeout/2)
 	}
 	s.srv.wheel.arm(&p.alarm, min(now+noopInterval, p.deadline))
@@ -130,6 +131,7 @@ func (p *probe) complete() bool {
 	s.finishPostLocked()
 	s.websocket, s.upgraded, s.conn = true, true, p.conn
 	p.conn.setOwner(wsTransport{s})
+	s.observer.upgraded(WebSocket)
 	if s.state == stateClosing { // UPG-014
 		_ = s.flushLocked() // an error has closed the session
 		s.endGracefullyLocked()
@@ -192,3 +194,4 @@ func (p *probe) lost(Reason, error) {
 }
 
 func (p *probe) drained() {}
+func (p *probe) emptied() {}

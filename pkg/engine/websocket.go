@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"fmt"
 	"net/http"
 
 	"github.com/gobwas/ws"
@@ -50,19 +49,18 @@ func (t wsTransport) drained() {
 // upgradeHTTP makes a WebSocket of a verified request. It returns the connection, which
 // has no owner yet, and the bytes that the client sent behind its request.
 func (s *Server) upgradeHTTP(w http.ResponseWriter, r *http.Request, d dialect) (*wsConn, []byte, error) {
-	netConn, rw, _, err := ws.HTTPUpgrader{Header: w.Header()}.Upgrade(r, w)
+	s.userHeaders(w.Header(), r)
+	w.WriteHeader(http.StatusSwitchingProtocols)
+	u := switchingOf(w)
+	netConn, err := u.take()
 	if err != nil {
-		if netConn != nil {
-			_ = netConn.Close() // it cannot be used for anything
-		}
-		return nil, nil, fmt.Errorf("upgrade to WebSocket: %w", err)
+		return nil, nil, err
 	}
-	var first []byte
-	if n := rw.Reader.Buffered(); n > 0 {
-		b, _ := rw.Peek(n) // what is buffered is there
-		first = append(first, b...)
+	c := newWSConn(s, netConn, d)
+	if u.deflate {
+		c.deflateFrom, c.frames.deflate = s.cfg.PerMessageDeflateThreshold, true
 	}
-	return newWSConn(s, netConn, d), first, nil
+	return c, u.first, nil
 }
 
 // serveConn reads the connection in a goroutine of its own, so that the request's
