@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -31,7 +32,7 @@ func (c *authCommand) plan() (string, error) {
 	if _, err := auth.ParsePolicies(c.Policy, c.keys()); err != nil {
 		return "", fmt.Errorf("--policy: %w", err)
 	}
-	return c.natsFlags.plan("auth")
+	return c.natsFlags.plan("auth: " + strings.Join(c.Policy, ", "))
 }
 
 func (c *authCommand) run(ctx context.Context, log *slog.Logger) error {

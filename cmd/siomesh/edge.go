@@ -35,7 +35,7 @@ func (c *edgeCommand) plan() (string, error) {
 	if err := checkAddress("--listen", c.Listen); err != nil {
 		return "", err
 	}
-	return c.natsFlags.plan("edge: clients on " + c.Listen)
+	return c.natsFlags.plan(fmt.Sprintf("edge: clients on %s%s (%s)", c.Listen, c.Path, &c.engineFlags))
 }
 
 func (c *edgeCommand) run(ctx context.Context, log *slog.Logger) error {

@@ -58,7 +58,7 @@ func (f *processFlags) do(c command, out output) error {
 	g.Add(run.SignalHandler(context.Background(), os.Interrupt, syscall.SIGTERM))
 	err = g.Run()
 	if errors.Is(err, run.ErrSignal) {
-		log.Info("stopped", slog.Any("err", err))
+		log.Info("stopped", slog.String("cause", err.Error()))
 		return nil
 	}
 	return err //nolint:wrapcheck // the service's own
@@ -125,6 +125,16 @@ type engineFlags struct {
 	CORSOrigin        []string      `name:"cors-origin" sep:"none" placeholder:"ORIGIN" help:"Origin that may use the endpoint from a browser, * for all; repeat it."`
 	TrustedProxies    []string      `placeholder:"CIDR" help:"Proxies whose X-Forwarded-For and -Proto are believed."`
 	ClientDir         string        `default:"node_modules/socket.io-client/dist" placeholder:"DIR" help:"Browser client to serve beside the endpoint: the dist folder of the npm package socket.io-client."`
+}
+
+// String says what is worth knowing at a glance.
+func (f *engineFlags) String() string {
+	origins := "no CORS"
+	if len(f.CORSOrigin) > 0 {
+		origins = "CORS " + strings.Join(f.CORSOrigin, " ")
+	}
+	return fmt.Sprintf("%s, ping %s + %s, messages up to %d bytes, %s",
+		strings.Join(f.Transports, " and "), f.PingInterval, f.PingTimeout, f.MaxHTTPBufferSize, origins)
 }
 
 func (f *engineFlags) config() (edge.Config, error) {

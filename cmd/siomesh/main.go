@@ -65,6 +65,9 @@ func execute(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "siomesh:", err)
 		return 2
 	}
+	for _, name := range unknownVariables(parser.Model, os.Environ()) {
+		fmt.Fprintf(stderr, "siomesh: warning: no setting is called %s\n", name)
+	}
 	if err := selected.Run(output{stdout: stdout, stderr: stderr}); err != nil {
 		fmt.Fprintln(stderr, "siomesh:", err)
 		return 1

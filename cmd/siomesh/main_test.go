@@ -21,6 +21,10 @@ func TestCommandLine(t *testing.T) {
 	if err := os.WriteFile(file, []byte("listen: 127.0.0.1:4000\nping-interval: 1s\ncors-origin: [https://a.example]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	typo := filepath.Join(t.TempDir(), "typo.yaml")
+	if err := os.WriteFile(typo, []byte("pign-interval: 7s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name   string
 		args   string
@@ -28,10 +32,10 @@ func TestCommandLine(t *testing.T) {
 		status int
 		want   string // on standard output, or in the error for a status that is not 0
 	}{
-		{"up", "up --check", nil, 0, "up: clients on :3000, NATS on 127.0.0.1:4222, auth builtin, internal port 127.0.0.1:8300"},
-		{"edge", "edge --check", nil, 0, "edge: clients on :3000 on nats://127.0.0.1:4222, internal port 127.0.0.1:8301"},
+		{"up", "up --check", nil, 0, "up: clients on :3000/socket.io (polling and websocket, ping 25s + 20s, messages up to 1000000 bytes, no CORS), NATS on 127.0.0.1:4222, auth *=allow, internal port 127.0.0.1:8300"},
+		{"edge", "edge --check", nil, 0, "no CORS) on nats://127.0.0.1:4222, internal port 127.0.0.1:8301"},
 		{"rooms", "rooms --check", nil, 0, "rooms on nats://127.0.0.1:4222, internal port 127.0.0.1:8302"},
-		{"auth", "auth --check", nil, 0, "auth on nats://127.0.0.1:4222, internal port 127.0.0.1:8303"},
+		{"auth", "auth --check", nil, 0, "auth: *=allow on nats://127.0.0.1:4222, internal port 127.0.0.1:8303"},
 		{"version", "version", nil, 0, "siomesh "},
 		{"help", "--help", nil, 0, "Usage: siomesh"},
 		{"password not shown", "rooms --check --nats nats://me:secret@127.0.0.1:1", nil, 0, "rooms on nats://me:xxxxx@127.0.0.1:1"},
@@ -39,7 +43,8 @@ func TestCommandLine(t *testing.T) {
 		{"file", "edge --check --config " + file, nil, 0, "clients on 127.0.0.1:4000"},
 		{"environment beats file", "edge --check --config " + file, map[string]string{"SIOMESH_LISTEN": "127.0.0.1:5000"}, 0, "clients on 127.0.0.1:5000"},
 		{"flag beats environment", "edge --check --listen 127.0.0.1:6000", map[string]string{"SIOMESH_LISTEN": "127.0.0.1:5000"}, 0, "clients on 127.0.0.1:6000"},
-		{"policies repeat", "auth --check --policy /a=allow --policy *=allow", nil, 0, "auth on "},
+		{"policies repeat", "auth --check --policy /a=allow --policy *=allow", nil, 0, "auth: /a=allow, *=allow on "},
+		{"file list", "edge --check --config " + file, nil, 0, "ping 1s + 20s, messages up to 1000000 bytes, CORS https://a.example)"},
 
 		{"nothing", "", nil, 2, "expected one of"},
 		{"unknown command", "down", nil, 2, "down"},
@@ -52,6 +57,7 @@ func TestCommandLine(t *testing.T) {
 		{"bad prefix", "rooms --check --prefix a.b", nil, 1, "--prefix"},
 		{"bad policy", "auth --check --policy /a=maybe", nil, 1, "--policy"},
 		{"jwt without key", "auth --check --policy *=jwt", nil, 1, "--policy"},
+		{"typo in the file", "edge --check --config " + typo, nil, 2, `unknown setting "pign-interval"`},
 		{"no such file", "edge --config /nonexistent.yaml", nil, 2, "nonexistent"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -68,6 +74,18 @@ func TestCommandLine(t *testing.T) {
 				t.Errorf("siomesh %s\n got %d %q\nwant %d …%q…", tt.args, status, got, tt.status, tt.want)
 			}
 		})
+	}
+}
+
+// TestUnknownVariable shows that a mistyped variable is told, and no reason to stop.
+func TestUnknownVariable(t *testing.T) {
+	t.Setenv("SIOMESH_PIGN_INTERVAL", "1s")
+	var stdout, stderr bytes.Buffer
+	if status := execute([]string{"edge", "--check"}, &stdout, &stderr); status != 0 {
+		t.Errorf("status %d, want 0", status)
+	}
+	if got := stderr.String(); !strings.Contains(got, "SIOMESH_PIGN_INTERVAL") {
+		t.Errorf("standard error = %q, want the name of the variable", got)
 	}
 }
 

@@ -58,7 +58,12 @@ func (c *upCommand) plan() (string, error) {
 			return "", fmt.Errorf("--policy: %w", err)
 		}
 	}
-	return fmt.Sprintf("up: clients on %s, NATS on %s, auth %s, internal port %s", c.Listen, c.NATSListen, c.Auth, c.InternalListen), nil
+	who := c.Auth
+	if who == "builtin" {
+		who = strings.Join(c.Policy, ", ")
+	}
+	return fmt.Sprintf("up: clients on %s%s (%s), NATS on %s, auth %s, internal port %s",
+		c.Listen, c.Path, &c.engineFlags, c.NATSListen, who, c.InternalListen), nil
 }
 
 func (c *upCommand) config() (siomesh.Config, error) {
@@ -105,12 +110,21 @@ func (c *upCommand) run(ctx context.Context, log *slog.Logger) error {
 	g.Go(func() error {
 		select {
 		case <-m.Ready():
-			log.Info("ready", slog.String("clients", clients.Addr().String()), slog.String("nats", m.NATSURL()))
+			log.Info("ready", slog.String("url", urlOf(clients.Addr())), slog.String("nats", m.NATSURL()))
 		case <-ctx.Done():
 		}
 		return nil
 	})
 	return g.Wait() //nolint:wrapcheck // each says where it comes from
+}
+
+// urlOf returns where a browser on this machine finds an address.
+func urlOf(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
 }
 
 // beside sends requests under the path to mesh and all others to page.
