@@ -28,7 +28,7 @@ npm_ci        = npm ci --no-audit --no-fund --no-update-notifier --loglevel=erro
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## serve the chat demo on http://localhost:3000, all services in one process
@@ -47,7 +47,7 @@ test: ## run every test with the race detector, Node clients and a browser inclu
 	done
 
 .PHONY: check
-check: tidy-check generate-check lint test readme-check ## what CI runs
+check: tidy-check generate-check lint test conformance-check readme-check ## what CI runs
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target in turn, each for FUZZTIME
@@ -70,6 +70,10 @@ e2e: ## run the end-to-end tests verbosely and take the screenshot docs/chat.png
 	@mkdir -p docs
 	SIOMESH_SCREENSHOT=$(CURDIR)/docs/chat.png CGO_ENABLED=1 \
 		go test -race -count=1 -v -timeout $(TEST_TIMEOUT) $(GO_TEST_FLAGS) ./e2e/...
+
+.PHONY: conformance
+conformance: ## write into docs/conformance.md which lines of the checklist have a test (CONFORMANCE_E2E=1: run e2e too)
+	$(conformance)
 
 .PHONY: lint
 lint: tools-lint tools-proto ## run the linters for Go, protobuf and shell
@@ -102,6 +106,18 @@ generate-check: tools-proto
 	@tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \
 	PATH="$(BIN):$$PATH" $(BIN)/buf generate -o "$$tmp"; \
 	diff -r "$$tmp/internal/gen" internal/gen || { echo 'internal/gen is stale: run make generate' >&2; exit 1; }
+
+# What the tests cite and how they end must be what docs/conformance.md says. It says the same with and without e2e.
+.PHONY: conformance-check
+conformance-check:
+	$(conformance) -check
+
+define conformance
+	@scripts/check-tools go cc $(if $(CONFORMANCE_E2E),node chromium)
+	@$(if $(CONFORMANCE_E2E),$(MAKE) --no-print-directory --silent npm)
+	CGO_ENABLED=1 go test -race -json -timeout $(TEST_TIMEOUT) $(if $(CONFORMANCE_E2E),-p 1 ./e2e) \
+		$$(go run ./internal/conformance -packages) | go run ./internal/conformance
+endef
 
 .PHONY: readme-check
 readme-check:

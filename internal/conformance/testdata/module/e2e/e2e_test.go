@@ -1,0 +1,7 @@
+package e2e
+
+import "testing"
+
+func TestEndToEnd(t *testing.T) {
+	t.Log("runs the scenarios")
+}

@@ -1,0 +1,4 @@
+package a
+
+// Exported is for the tests outside (ABC-004).
+const Exported = 1
