@@ -52,16 +52,16 @@ func listOf(tb testing.TB, text string) checklist {
 }
 
 func TestCitations(t *testing.T) {
-	cite := newCitations(listOf(t, "A-001 A-002 A-003 A-005 AB-001 V3-001 V3-002"))
+	cite := newCitations(listOf(t, "A-001 A-002 A-003 A-005 AB-001 D4-001 D4-002"))
 	for text, want := range map[string]string{
 		"none, A-1, XA-001, A-0011, a-001":   "[] []",
 		"A-001":                              "[A-001] []",
-		"(A-001; V3-002) AB-001.":            "[A-001 V3-002 AB-001] []",
+		"(A-001; D4-002) AB-001.":            "[A-001 D4-002 AB-001] []",
 		"A-001, A-003":                       "[A-001 A-003] []",
 		"A-001, -003, -002":                  "[A-001 A-003 A-002] []",
 		"A-001..003":                         "[A-001 A-002 A-003] []",
-		"A-001..A-003 V3-001…002":            "[A-001 A-002 A-003 V3-001 V3-002] []",
-		"A-001 to A-003, and V3-001 to 002":  "[A-001 A-002 A-003 V3-001 V3-002] []",
+		"A-001..A-003 D4-001…002":            "[A-001 A-002 A-003 D4-001 D4-002] []",
+		"A-001 to A-003, and D4-001 to 002":  "[A-001 A-002 A-003 D4-001 D4-002] []",
 		"A-001 together 002, A-001 to three": "[A-001 A-001] []",
 		"A-001..002, -005":                   "[A-001 A-002 A-005] []",
 		"A-004":                              "[] [A-004 is not in docs/checklist.md]",
