@@ -2,7 +2,8 @@ package link
 
 import "errors"
 
-// ErrFull says that a record does not fit the window now: wait (AppendWait, OnSpace) or drop it.
+// ErrFull says that a record does not fit the window now: wait (AppendWait), try again at the next
+// mark (OnMark), or drop it.
 var ErrFull = errors.New("link window full")
 
 // ErrTooLarge says that a record is larger than Config.MaxRecord and can never be sent.

@@ -25,7 +25,6 @@ type Link struct {
 	settled []chan struct{} // guarded by mu: closed when nothing is outstanding, or the link broke
 	onMark  func(uint64)    // guarded by mu
 	onBreak func(error)     // guarded by mu: nil once called
-	onSpace []func()        // guarded by mu
 }
 
 // To returns the address of the receiver.
@@ -166,17 +165,14 @@ func (l *Link) fail(reason error) {
 // tell runs the callbacks that a break causes, on the reader goroutine.
 func (l *Link) tell() {
 	l.mu.Lock()
-	err, told, onBreak, onSpace := l.broken, l.told, l.onBreak, l.onSpace
-	l.told, l.onBreak, l.onSpace = true, nil, nil
+	err, told, onBreak := l.broken, l.told, l.onBreak
+	l.told, l.onBreak = true, nil
 	l.mu.Unlock()
 	if !told {
 		l.endpoint.logBreak(l.peer, err)
 	}
 	if onBreak != nil {
 		onBreak(err)
-	}
-	for _, f := range onSpace {
-		f()
 	}
 }
 
@@ -201,7 +197,9 @@ func (l *Link) mark(m wire.Mark) {
 		onMark(m.Seq)
 	}
 	if news {
-		l.space()
+		l.mu.Lock()
+		l.wakeFirst()
+		l.mu.Unlock()
 	}
 	if m.Gap {
 		l.Flush()

@@ -58,46 +58,15 @@ func (l *Link) leave(turn chan struct{}) {
 	if i := slices.Index(l.waiters, turn); i >= 0 {
 		l.waiters = slices.Delete(l.waiters, i, i+1)
 	}
-	if len(l.waiters) > 0 {
-		wake(l.waiters[0])
-	} else if len(l.onSpace) > 0 {
-		l.endpoint.soon(l.space)
-	}
+	l.wakeFirst()
 }
 
-// OnSpace calls f once, on the reader goroutine, as soon as there is room in the window or the link has broken.
-func (l *Link) OnSpace(f func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.onSpace = append(l.onSpace, f)
-	if l.broken != nil || l.hasRoom() {
-		l.endpoint.soon(l.space)
-	}
-}
-
-// space tells those who wait that there is room, if there is: first AppendWait, then OnSpace. On the reader goroutine.
-func (l *Link) space() {
-	l.mu.Lock()
+// wakeFirst lets the one who waits longest try. It is called with the lock held.
+func (l *Link) wakeFirst() {
 	if len(l.waiters) > 0 {
 		wake(l.waiters[0])
 	}
-	var call []func()
-	if len(l.onSpace) > 0 && (l.broken != nil || l.hasRoom()) {
-		call, l.onSpace = l.onSpace, nil
-	}
-	l.mu.Unlock()
-	for _, f := range call {
-		f()
-	}
 }
-
-// hasRoom reports whether an Append may succeed. It is called with the lock held.
-func (l *Link) hasRoom() bool {
-	return len(l.waiters) == 0 && l.s.admit(load{minRecord, 1}, false) == nil
-}
-
-// minRecord is the size of the smallest record.
-const minRecord = 4
 
 // wake makes the owner of a channel with room for one look again.
 func wake(c chan struct{}) {

@@ -79,49 +79,12 @@ func TestWaitersGoBeforeOthers(t *testing.T) {
 		if _, err := p.link.Append(numbered(1, 8)); !errors.Is(err, ErrFull) {
 			t.Errorf("small record behind a waiting large one: got %v, want ErrFull", err)
 		}
-		space := 0
-		p.link.OnSpace(func() { space++ })
-		synctest.Wait()
-		if space != 0 {
-			t.Error("told of space while another waits")
-		}
 		cancel()
 		if err := <-waiting; !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want context.Canceled", err)
 		}
-		synctest.Wait()
-		if space != 1 {
-			t.Errorf("told of space %d times after the one who waited left, want 1", space)
-		}
-	})
-}
-
-func TestOnSpace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPair(t, Config{WindowRecords: 2})
-		var events []string
-		p.link.OnMark(func(uint64) { events = append(events, "mark") })
-		p.link.OnSpace(func() { events = append(events, "at once") })
-		synctest.Wait()
-		p.wire.losing(isData)
-		p.send(t, 0, 2)
-		p.link.OnSpace(func() { events = append(events, "space") })
-		synctest.Wait()
-		if len(events) != 1 || events[0] != "at once" {
-			t.Errorf("with room, then full: got %q", events)
-		}
-		p.wire.losing(nil)
-		pass(time.Second)
-		if len(events) != 3 || events[1] != "mark" || events[2] != "space" {
-			t.Errorf("after the mark: got %q, want mark, then space", events)
-		}
-		p.wire.losing(isData)
-		p.send(t, 2, 4)
-		p.link.OnSpace(func() { events = append(events, "broken") })
-		p.from.Drop(p.to.Self().Instance)
-		synctest.Wait()
-		if len(events) != 4 || events[3] != "broken" {
-			t.Errorf("after the break: got %q, want broken at the end", events)
+		if _, err := p.link.Append(numbered(1, 8)); err != nil {
+			t.Errorf("after the one who waited left: %v", err)
 		}
 	})
 }
