@@ -23,6 +23,7 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, q request) {
 			session.abandon(TransportError, err)
 			return
 		}
+		q.dialect.waitOpened()
 		conn.setOwner(wsTransport{session})
 		if !session.open(conn) {
 			conn.kill()

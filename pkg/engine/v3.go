@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"net/url"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
@@ -25,6 +26,19 @@ type dialect struct {
 // that is not protocol 4 counts as 3 (V3-010).
 func dialectOf(query url.Values) dialect {
 	return dialect{v3: query.Get("EIO") != "4", base64: query.Get("b64") != ""}
+}
+
+// openDelayV3 lies between the 101 and the open packet of protocol 3. A client that begins to
+// listen only when its WebSocket has opened, as the official suite does, loses what comes
+// with the 101 in one read; from the reference the packet comes later by itself. The suite
+// of protocol 4 does not depend on that.
+const openDelayV3 = 10 * time.Millisecond
+
+// waitOpened waits until the client has probably seen that its WebSocket is open.
+func (d dialect) waitOpened() {
+	if d.v3 {
+		<-time.After(openDelayV3)
+	}
 }
 
 // protocol returns the revision of the protocol.

@@ -6,9 +6,27 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/gobwas/ws"
 )
+
+// The open packet of protocol 3 does not come at once, or some clients would miss it.
+func TestWebSocketV3OpensLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newPipeEnv(t, Config{AllowEIO3: true}, options{})
+		for query, want := range map[string]time.Duration{"EIO=3": openDelayV3, "EIO=4": 0} {
+			c, err := e.dialWS(t.Context(), query+"&transport=websocket")
+			if err != nil {
+				t.Fatal(err)
+			}
+			opened := time.Now()
+			parseOpen(t, c.text())
+			within(t, query, time.Since(opened), want, 1)
+		}
+	})
+}
 
 // What is sent over WebSocket and what comes back.
 func TestWebSocketV3(t *testing.T) {
