@@ -35,15 +35,5 @@ func register(io *socketio.Server) error {
 	})
 }
 
-// echo answers with what came: a string, or binary.
-func echo(_ context.Context, e *socketio.Event) error {
-	var text string
-	if e.Bind(&text) == nil {
-		return e.Ack(text)
-	}
-	var data []byte
-	if err := e.Bind(&data); err != nil {
-		return err
-	}
-	return e.Ack(data)
-}
+// echo answers with what came.
+func echo(_ context.Context, e *socketio.Event) error { return e.Ack(e.Args.Values()...) }

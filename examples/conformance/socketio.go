@@ -30,18 +30,10 @@ func register(io *socketio.Server) error {
 	return errors.Join(
 		io.Of("/").OnConnection(func(s *socketio.Socket) {
 			s.On("message", func(_ context.Context, e *socketio.Event) error {
-				args, err := arguments(e)
-				if err != nil {
-					return err
-				}
-				return s.Emit("message-back", args...)
+				return s.Emit("message-back", e.Args.Values()...)
 			})
 			s.On("message-with-ack", func(_ context.Context, e *socketio.Event) error {
-				args, err := arguments(e)
-				if err != nil {
-					return err
-				}
-				return e.Ack(args...)
+				return e.Ack(e.Args.Values()...)
 			})
 			welcome(s)
 		}),
@@ -58,14 +50,4 @@ func welcome(s *socketio.Socket) {
 	if err := s.Emit("auth", auth); err != nil {
 		_ = s.Disconnect(true)
 	}
-}
-
-// arguments decodes what a client sent, binary included.
-func arguments(e *socketio.Event) ([]any, error) {
-	args := make([]any, e.Args.Len())
-	targets := make([]any, len(args))
-	for i := range args {
-		targets[i] = &args[i]
-	}
-	return args, e.Bind(targets...)
 }

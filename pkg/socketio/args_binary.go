@@ -18,11 +18,13 @@ import (
 
 const (
 	placeholderWord = "_placeholder"
-	longestHolder   = 256 // bytes of a placeholder; a longer one is mostly white space and stays plain data
 	signLen         = 48
 )
 
-func mayHoldPlaceholder(raw []byte) bool { return bytes.Contains(raw, []byte(placeholderWord)) }
+// mayHoldPlaceholder is quick and says yes too often: a key may be written with escapes.
+func mayHoldPlaceholder(raw []byte) bool {
+	return bytes.Contains(raw, []byte(placeholderWord)) || bytes.IndexByte(raw, '\\') >= 0
+}
 
 // bindNested decodes an argument in which placeholders may stand.
 func (a Args) bindNested(raw []byte, target any) error {
@@ -52,28 +54,32 @@ func newSign() string {
 func (a Args) inline(raw []byte, sign string) []byte {
 	escaped := strings.NewReplacer("\n", `\n`, "\r", `\r`).Replace(sign)
 	out := make([]byte, 0, len(raw)+len(a.attachments)*(2*signLen))
+	return a.replace(out, raw, func(out []byte, n int) []byte {
+		out = append(append(out, '"'), escaped...)
+		out = base64.StdEncoding.AppendEncode(out, a.attachments[n])
+		return append(out, '"')
+	})
+}
+
+// replace appends raw to dst with put called for every placeholder of an attachment, to append what stands in its place.
+func (a Args) replace(dst, raw []byte, put func(dst []byte, n int) []byte) []byte {
 	for i := 0; i < len(raw); {
+		end := i + 1
 		switch raw[i] {
 		case '"':
-			end := stringEnd(raw, i)
-			out = append(out, raw[i:end]...)
-			i = end
+			end = stringEnd(raw, i)
 		case '{':
-			end := bytes.IndexByte(raw[i:min(len(raw), i+longestHolder)], '}') + 1
-			if n, ok := protocol.Placeholder(raw[i : i+end]); ok && n < len(a.attachments) {
-				out = append(append(out, '"'), escaped...)
-				out = base64.StdEncoding.AppendEncode(out, a.attachments[n])
-				out = append(out, '"')
-				i += end
+			closing := i + bytes.IndexByte(raw[i:], '}') + 1 // nothing is nested in a placeholder
+			if n, ok := protocol.Placeholder(raw[i:closing]); ok && n < len(a.attachments) {
+				dst = put(dst, n)
+				i = closing
 				continue
 			}
-			fallthrough
-		default:
-			out = append(out, raw[i])
-			i++
 		}
+		dst = append(dst, raw[i:end]...)
+		i = end
 	}
-	return out
+	return dst
 }
 
 // stringEnd returns the index behind the JSON string that begins at i.

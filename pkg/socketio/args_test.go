@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -63,6 +64,11 @@ func TestBind(t *testing.T) {
 			map[string]any{"a": y, "b": []any{x, "s", map[string]any{"_placeholder": true}}, "c": map[string]any{"d": x}},
 		},
 		{"twice", args(t, `[[`+p0+`,`+p0+`]]`, x), new([][]byte), [][]byte{x, x}},
+		{
+			"long and escaped placeholders", args(t, `[[{"_placeholder":true,`+strings.Repeat(" ", 300)+`"num":0},{"\u005fplaceholder":true,"num":1}]]`, x, y),
+			new(any),
+			[]any{x, y},
+		},
 		{"map of structs", args(t, `[{"k":{"D":`+p0+`}}]`, x), new(map[string]struct{ D any }), map[string]struct{ D any }{"k": {D: x}}},
 		{"string that looks like one", args(t, `[["{\"_placeholder\":true,\"num\":0}",`+p0+`]]`, x), new([]any), []any{`{"_placeholder":true,"num":0}`, x}},
 		{

@@ -23,8 +23,8 @@ import (
 //
 // A nil []byte is null. NaN, infinities, cycles, channels and functions are errors (PAR-024, PAR-027; the reference writes
 // NaN as null). A time.Time is its RFC 3339 string, a nil pointer null, fields are left out by omitempty and omitzero.
-// Types with MarshalJSON or MarshalText encode themselves and are not searched for binary. The arguments are never changed
-// (PAR-008).
+// Types with MarshalJSON or MarshalText encode themselves and are not searched for binary. What Args.Values returns is sent
+// as it came. The arguments are never changed (PAR-008).
 
 // Binary is binary data, sent as an attachment just as []byte is.
 type Binary []byte
@@ -141,6 +141,8 @@ func (c *encoder) value(dst []byte, attachments [][]byte, v any) ([]byte, [][]by
 		dst, attachments = appendBinary(dst, attachments, v)
 	case Binary:
 		dst, attachments = appendBinary(dst, attachments, v)
+	case *argument:
+		dst, attachments = v.append(dst, attachments)
 	case json.RawMessage:
 		switch {
 		case v == nil:

@@ -128,6 +128,14 @@ func ExampleSocket_EmitWithAck() {
 	}
 }
 
+// A relay passes on what it does not understand, text and binary, with arguments of its own before it.
+func ExampleArgs_Values() {
+	var s *socketio.Socket // in a connection handler
+	s.On("relay", func(_ context.Context, e *socketio.Event) error {
+		return s.To("others").Emit("relayed", append([]any{s.ID()}, e.Args.Values()...)...)
+	})
+}
+
 func ExampleSocket_Disconnect() {
 	var s *socketio.Socket // in a handler
 	s.OnDisconnecting(func(socketio.Disconnect) {
