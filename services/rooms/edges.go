@@ -76,11 +76,13 @@ func (s *Service) edgeBroke(e *edge, err error) {
 	if s.index.edges[e.id] != e || errors.Is(err, link.ErrStopped) {
 		return
 	}
-	s.log.Warn("link to edge broke", slog.String("edge", e.id.String()), slog.Any("err", err))
-	s.edgeEnded(e)
-	if errors.Is(err, link.ErrPeerDead) {
+	if errors.Is(err, link.ErrPeerDead) { // as presence has said, and mostly after a goodbye
+		s.log.Debug("edge is gone", slog.String("edge", e.id.String()))
+		s.edgeEnded(e)
 		return
 	}
+	s.log.Warn("link to edge broke", slog.String("edge", e.id.String()), slog.Any("err", err))
+	s.edgeEnded(e)
 	if e.link.Broken() == nil {
 		s.cfg.Metrics.edgeFull()
 		s.links.Drop(e.id)
