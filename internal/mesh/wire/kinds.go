@@ -7,7 +7,8 @@ type Kind uint8
 // and passes the body on as it is. Body names the layout: see packet.go for Packet, lists.go for Strings and Selector; the
 // others are protobuf messages of proto/siomesh/v1.
 const (
-	// Edge → app. Socket, Namespace and Seq are set; the records of one socket are ordered.
+	// Edge → app. Socket, Namespace and Epoch are set. CONNECT, EVENT and DISCONNECT of one socket are numbered by Seq and
+	// arrive in that order; REPLY and ACK_FAILED have no Seq and overtake the others.
 	KindConnect    Kind = 1 // a client asks to join a namespace                   Body: siomesh.v1.Connect
 	KindEvent      Kind = 2 // an event of the client; ID = its acknowledgement id  Body: Packet
 	KindReply      Kind = 3 // the client's acknowledgement of request Ack          Body: Packet
@@ -35,8 +36,8 @@ const (
 	KindEdgeEnded Kind = 42 // rooms → app: an edge is dead with all its sockets    Body: the edge's instance id
 	KindOpFailed  Kind = 43 // rooms → app: operation Op of Partition was refused   Body: reason, plain text
 
-	// Edge → rooms.
-	KindHello Kind = 48 // the first record of an edge: register it                 Body: empty
+	// Edge → rooms, and rooms → edge.
+	KindHello Kind = 48 // edge: register me under this Lease; rooms: you are under this one, 0: under none   Body: empty
 )
 
 // Flags are properties that any kind may have.
