@@ -9,8 +9,8 @@ import (
 )
 
 // conn is one client connection: an engine session with its sockets, at most one for each namespace. It implements
-// engine.Handler; the methods of that interface run one at a time. Lock order: conn.mu, then those of Service, index, table,
-// session and links, of which no two are held together.
+// engine.Handler; the methods of that interface run one at a time. Lock order: conn.mu before those of Service,
+// appInstance, guests, index, table, tasks, sessions and links; docs/ARCHITECTURE.md has the whole table.
 type conn struct {
 	s         *Service
 	session   *engine.Session
