@@ -108,6 +108,19 @@ func TestIsTest(t *testing.T) {
 	}
 }
 
+// TestManyTests: a line names the first few tests, those that cite it themselves before those that are led to it.
+func TestManyTests(t *testing.T) {
+	found := &catalogue{}
+	found.add("A-001", false, test{"a", "TestA"})
+	found.add("A-001", true, test{"b", "TestZ"}, test{"b", "TestY"}, test{"b", "TestX"}, test{"a", ""})
+	v := judge(listOf(t, "A-001"), deviations{}, found, results{
+		{"a", ""}: passed, {"a", "TestA"}: passed, {"b", "TestX"}: passed, {"b", "TestY"}: passed, {"b", "TestZ"}: passed,
+	})
+	if got, want := v.say("A-001"), "covered by all of `a`, `b.TestX`, `b.TestY`, and others"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // write makes the files below root, which it returns.
 func write(tb testing.TB, root string, files map[string]string) string {
 	tb.Helper()
