@@ -45,6 +45,7 @@ func newEnv(tb testing.TB, cfg Config, o options) *env {
 		o.server(hs.Config)
 	}
 	if o.tls {
+		hs.TLS = hs.Config.TLSConfig
 		hs.StartTLS()
 	} else {
 		hs.Start()
