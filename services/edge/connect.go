@@ -14,6 +14,7 @@ import (
 
 	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
 	"github.com/siomesh/siomesh/internal/mesh/authn"
+	"github.com/siomesh/siomesh/internal/mesh/bus"
 	"github.com/siomesh/siomesh/internal/mesh/link"
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 	"github.com/siomesh/siomesh/pkg/engine"
@@ -165,6 +166,9 @@ func (s *Service) authenticate(ctx context.Context, sk *socket) error {
 	case errors.Is(err, authn.ErrUnavailable):
 		s.cfg.Metrics.auth(authUnavailable)
 		return &unavailable{what: "auth"}
+	case errors.Is(err, bus.ErrTooLarge):
+		s.cfg.Metrics.auth(authTooLarge)
+		return &refusal{Message: "auth payload too large"}
 	case err != nil:
 		s.cfg.Metrics.auth(authUnreadable)
 		s.log.Warn("auth verdict unusable", slog.Any("err", err))
@@ -235,21 +239,28 @@ func (s *Service) refuse(sk *socket, r *refusal) {
 // giveUp ends a CONNECT that was held too long: the connection is closed, so that the client comes back with its own
 // back-off; if it has other namespaces it is told instead.
 func (s *Service) giveUp(sk *socket, wait *unavailable) {
-	c := sk.conn
-	c.mu.Lock()
-	over, alone := sk.state != joining, true
-	for _, other := range c.sockets {
-		alone = alone && other.state == joining
-	}
-	c.mu.Unlock()
-	switch {
-	case over:
+	if sk.conn.leaveTogether(sk) {
 		return
-	case alone:
-		c.session.Discard(engine.TransportClose)
-	default:
-		s.refuse(sk, &refusal{Message: "service unavailable", Data: json.RawMessage(`{"retry":true}`)})
 	}
+	s.refuse(sk, &refusal{Message: "service unavailable", Data: json.RawMessage(`{"retry":true}`)})
 	s.cfg.Metrics.unavailable()
 	s.log.Debug("connect given up", slog.Any("err", wait))
+}
+
+// leaveTogether closes the connection if it is in no namespace, and reports whether nothing is left to be done for the
+// socket.
+func (c *conn) leaveTogether(sk *socket) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if sk.state != joining {
+		return true
+	}
+	for _, other := range c.sockets {
+		if other.state != joining {
+			return false
+		}
+	}
+	c.s.cfg.Metrics.unavailable()
+	c.session.Discard(engine.TransportClose)
+	return true
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -135,6 +136,9 @@ func (c *conn) pass(b *link.Batch, sk *socket, p *parcel) bool {
 	return err == nil // any other error means that the instance is lost, and its sockets soon are
 }
 
+// tooManyHeld is why a request for an acknowledgement fails when the answer could not get through.
+const tooManyHeld = "too many packets wait for the handler"
+
 // hold keeps a parcel, and stops reading the client unless the app waits for its acknowledgements: then up to MaxHeld more
 // is read, and beyond that the open requests fail; mu is held.
 func (c *conn) hold(sk *socket, p parcel) {
@@ -142,7 +146,7 @@ func (c *conn) hold(sk *socket, p parcel) {
 	sk.flow.hold(p)
 	c.s.cfg.Metrics.held()
 	if len(sk.acks.open) > 0 && sk.flow.waiting >= c.s.cfg.MaxHeld {
-		sk.acks.drain(func(request uint64) { sk.failAck(&c.batch, request, "too many packets wait for the handler") })
+		sk.acks.drain(func(request uint64) { sk.failAck(&c.batch, request, tooManyHeld) })
 	}
 	if len(sk.acks.open) == 0 {
 		c.block(sk)
@@ -221,8 +225,11 @@ func (c *conn) end(b *link.Batch, sk *socket, reason, description string) {
 	sk.app.assigned.Add(-1)
 	c.s.gone(b, sk)
 	body, err := proto.Marshal(&siomeshv1.Disconnect{Reason: reason, Description: description, Rooms: rooms})
+	if err != nil { // an app of another language named a room in bytes that are not UTF-8
+		body, err = proto.Marshal(&siomeshv1.Disconnect{Reason: reason, Description: strings.ToValidUTF8(description, "\uFFFD")})
+	}
 	if err != nil {
-		body = nil // strings that are not UTF-8: the reason is lost, the end is not
+		body = nil
 	}
 	sk.flow.hold(parcel{kind: wire.KindDisconnect, body: body})
 	if len(sk.flow.held) == 1 || sk.app.dead.Load() {

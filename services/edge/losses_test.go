@@ -230,6 +230,9 @@ func TestRoomsBreaks(t *testing.T) {
 			w.ring.links.Drop(w.edge.Self().Instance)
 			w.ring.append(w.edge.Self(), &wire.Record{Kind: wire.KindHello, Flags: wire.FlagControl})
 		},
+		"our registration": func(w *world) { // on a stream that is whole: rooms was taken for dead meanwhile
+			w.ring.append(w.edge.Self(), &wire.Record{Kind: wire.KindHello, Flags: wire.FlagControl})
+		},
 		"ours": func(w *world) {
 			w.ring.refusing(errUnreadableHere)
 			w.join("/").send("41")

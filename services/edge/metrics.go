@@ -14,7 +14,7 @@ type Metrics struct {
 	Connections     atomic.Int64     // open now
 	PacketsIn       [7]atomic.Uint64 // by packet type
 	PacketsOut      [7]atomic.Uint64 // by packet type, one for each recipient
-	Auth            [4]atomic.Uint64 // by outcome, see AuthOutcomes
+	Auth            [5]atomic.Uint64 // by outcome, see AuthOutcomes
 	Malformed       atomic.Uint64    // packets that are no Socket.IO packets
 	InvalidState    atomic.Uint64    // connections closed for breaking the rules of the protocol
 	Late            atomic.Uint64    // packets of clients that came too late to mean anything
@@ -37,10 +37,13 @@ const (
 	authRefused
 	authUnavailable
 	authUnreadable
+	authTooLarge
 )
 
 // AuthOutcomes names the counters of Metrics.Auth.
-func AuthOutcomes() [4]string { return [4]string{"allowed", "refused", "unavailable", "unreadable"} }
+func AuthOutcomes() [5]string {
+	return [5]string{"allowed", "refused", "unavailable", "unreadable", "too_large"}
+}
 
 func (m *Metrics) auth(outcome int)                    { m.Auth[outcome].Add(1) }
 func (m *Metrics) packetIn(t protocol.Type)            { m.PacketsIn[t].Add(1) }

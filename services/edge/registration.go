@@ -100,17 +100,42 @@ func (s *Service) reset() {
 // helloSpacing is the least time between two hellos, lest a rooms instance that refuses them be flooded.
 const helloSpacing = 100 * time.Millisecond
 
-// keepRegistered says hello whenever it is time to, until ctx ends.
+// helloPatience is how long an answer to a hello may take before the next.
+const helloPatience = time.Second
+
+// keepRegistered says hello whenever it is time to, and again while rooms does not answer, until ctx ends.
 func (s *Service) keepRegistered(ctx context.Context) error {
 	spacing := time.NewTimer(0)
 	defer spacing.Stop()
-	for received(ctx, spacing.C) && received(ctx, s.renew) {
+	for received(ctx, spacing.C) && s.unregistered(ctx) {
 		if l := s.hello(); l != nil {
 			l.Flush()
 		}
 		spacing.Reset(helloSpacing)
 	}
 	return nil
+}
+
+// unregistered waits until it is time for a hello, and returns false when ctx ends first.
+func (s *Service) unregistered(ctx context.Context) bool {
+	for {
+		patience := time.NewTimer(helloPatience)
+		select {
+		case <-ctx.Done():
+			patience.Stop()
+			return false
+		case <-s.renew:
+			patience.Stop()
+			return true
+		case <-patience.C:
+			s.mu.Lock()
+			unanswered := s.rooms != nil && !s.isKnown
+			s.mu.Unlock()
+			if unanswered {
+				return true
+			}
+		}
+	}
 }
 
 // received waits for a value, and returns false when ctx ends first.
@@ -151,12 +176,16 @@ func (s *Service) roomsLinkBroke(l *link.Link, err error) {
 	}
 }
 
-// greeted takes rooms' answer to a hello.
+// greeted takes rooms' answer to a hello; the lease number 0 says that rooms has forgotten this edge.
 func (s *Service) greeted(from mesh.Address, lease uint64) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.rooms != nil && *s.rooms == from && lease == s.lease {
+	current := s.rooms != nil && *s.rooms == from
+	if current && lease == s.lease {
 		s.setKnown(true)
+	}
+	s.mu.Unlock()
+	if current && lease == 0 {
+		s.reset()
 	}
 }
 

@@ -194,7 +194,9 @@ func (s *Service) emit(sk *socket, r *wire.Record) error {
 	}
 	var digits [20]byte
 	id := digits[:0]
-	if r.Ack != 0 {
+	if r.Ack != 0 && sk.flow.waiting >= s.cfg.MaxHeld { // the answer could not get through
+		sk.failAck(&s.batch, r.Ack, tooManyHeld)
+	} else if r.Ack != 0 {
 		n, failed := sk.acks.add(r.Ack, s.cfg.MaxAcks)
 		if failed != 0 {
 			sk.failAck(&s.batch, failed, "too many open requests")

@@ -199,3 +199,35 @@ func FuzzDecodeConnectReply(f *testing.F) {
 		}
 	})
 }
+
+// TestAskSendsTextAsItIs: what clients send is not made larger on the way.
+func TestAskSendsTextAsItIs(t *testing.T) {
+	b := bus.NewMemory()
+	defer b.Close()
+	var names mesh.Subjects
+	service := b.NewReceiver(bus.Control, 1)
+	asked := make(chan []byte, 1)
+	err := service.Subscribe(names.AuthConnect(), mesh.AuthQueue, func(m bus.Msg) {
+		asked <- m.Data
+		if err := b.Respond(m, []byte(`{"allow":true}`)); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ended := make(chan error, 1)
+	go func() { ended <- service.Run(ctx) }() // received below
+	q := &authn.ConnectRequest{Namespace: "/", Auth: json.RawMessage(`{"token":"<&>"}`)}
+	if _, err := authn.Ask(ctx, b, names, q); err != nil {
+		t.Fatalf("Ask: %v", err)
+	}
+	if got := <-asked; !strings.Contains(string(got), `"<&>"`) {
+		t.Errorf("asked %s, want the token as it was", got)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run = %v, want nil", err)
+	}
+}

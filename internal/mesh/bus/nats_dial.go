@@ -101,8 +101,10 @@ func (n *NATS) failed(c *connection, s *nats.Subscription, err error) {
 		attrs = append(attrs, slog.String("subject", s.Subject))
 	}
 	switch {
-	case !errors.Is(err, nats.ErrSlowConsumer):
+	case errors.Is(err, nats.ErrPermissionViolation), errors.Is(err, nats.ErrAuthorization):
 		n.log.Error("NATS refuses", attrs...)
+	case !errors.Is(err, nats.ErrSlowConsumer):
+		n.log.Debug("NATS connection", attrs...) // disconnected tells what comes of it
 	case n.slow.CompareAndSwap(false, true):
 		n.log.Warn("messages lost: a receiver is full; later ones are only counted", attrs...)
 	}
