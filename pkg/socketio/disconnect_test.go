@@ -95,27 +95,45 @@ func TestServerDisconnects(t *testing.T) {
 }
 
 func TestEdgeEnds(t *testing.T) {
-	ended := make(chan Disconnect, 4)
-	r, s, _, sockets := serve(t, func(s *Socket) { s.OnDisconnect(func(d Disconnect) { ended <- d }) })
-	for range 2 {
-		r.join(s, "/")
+	ended := make(chan string, 4)
+	r, s, _, sockets := serve(t, func(s *Socket) {
+		s.OnDisconnect(func(d Disconnect) { ended <- s.ID() + " " + d.Reason })
+		s.On("e", func(_ context.Context, e *Event) error { return e.Ack() })
+	})
+	under := func(lease uint64) *client {
+		r.lock(func() { r.lease = lease })
+		c := r.join(s, "/")
 		receive(t, "the socket", sockets)
+		return c
 	}
-	r.mu.Lock()
-	l := r.rooms.ep.Link(s.self)
-	r.mu.Unlock()
-	body := r.edge.Self().Instance.String()
-	for _, body := range []string{mesh.NewInstanceID().String(), body} {
-		if _, err := l.Append(&wire.Record{Kind: wire.KindEdgeEnded, Flags: wire.FlagControl, Body: []byte(body)}); err != nil {
+	first, second, third := under(1), under(2), under(3)
+	l := r.toApp(s)
+	tell := func(edge mesh.InstanceID, lease uint64) {
+		t.Helper()
+		if _, err := l.Append(&wire.Record{Kind: wire.KindEdgeEnded, Flags: wire.FlagControl, Lease: lease, Body: []byte(edge.String())}); err != nil {
 			t.Fatal(err)
 		}
+		l.Flush()
 	}
-	l.Flush()
-	for range 2 {
-		if d := receive(t, "the disconnect", ended); d.Reason != "transport close" {
-			t.Errorf("got %+v", d)
-		}
+	self := r.edge.Self().Instance
+	tell(mesh.NewInstanceID(), 0) // another edge
+	tell(self, 2)                 // late: sockets of lease 3 are there
+	left := map[string]bool{receive(t, "a disconnect", ended): true, receive(t, "a disconnect", ended): true}
+	if !left[first.id+" transport close"] || !left[second.id+" transport close"] {
+		t.Errorf("got %v, want %s and %s", left, first.id, second.id)
 	}
+	third.emit("1", "e") // behind it
+	third.expect(wire.KindAck)
+	if n := s.sockets.len(); n != 1 {
+		t.Errorf("got %d sockets, want that of lease 3", n)
+	}
+	tell(self, 0) // all
+	if got, want := receive(t, "a disconnect", ended), third.id+" transport close"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	under(0) // an edge that numbers nothing
+	tell(self, 1)
+	receive(t, "a disconnect", ended)
 }
 
 func TestGoneWithoutDisconnect(t *testing.T) {
@@ -123,9 +141,7 @@ func TestGoneWithoutDisconnect(t *testing.T) {
 	r, s, _, sockets := serve(t, func(s *Socket) { s.OnDisconnect(func(d Disconnect) { ended <- d }) })
 	c := r.join(s, "/")
 	receive(t, "the socket", sockets)
-	r.mu.Lock()
-	l := r.rooms.ep.Link(s.self)
-	r.mu.Unlock()
+	l := r.toApp(s)
 	if _, err := l.Append(&wire.Record{Kind: wire.KindGone, Flags: wire.FlagControl, Socket: c.addr, Namespace: []byte("/")}); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -32,7 +33,7 @@ func (h receiver) EndFrame() {}
 // had here.
 func (h receiver) Opened(from mesh.Address) {
 	if from.Kind == mesh.KindEdge {
-		h.server.edgeEnded(from.Instance)
+		h.server.edgeEnded(from.Instance, everyLease)
 	}
 }
 
@@ -45,7 +46,7 @@ func (h receiver) Record(from mesh.Address, r *wire.Record) error {
 		}
 		err := h.fromEdge(r)
 		if err != nil { // the link breaks, and the edge closes the connections of the sockets it has here
-			h.server.edgeEnded(from.Instance)
+			h.server.edgeEnded(from.Instance, everyLease)
 		}
 		return err
 	case mesh.KindRooms:
@@ -112,7 +113,7 @@ func (h receiver) connect(r *wire.Record) error {
 		return nil // draining: the edge will close the connection, and the client comes back elsewhere
 	}
 	s := &Socket{
-		ns: ns, addr: r.Socket, epoch: r.Epoch, id: c.GetSocketId(), user: c.GetUser(), body: body, data: data,
+		ns: ns, addr: r.Socket, epoch: r.Epoch, lease: r.Lease, id: c.GetSocketId(), user: c.GetUser(), body: body, data: data,
 	}
 	h.server.sockets.add(s)
 	return s.push(job{seq: r.Seq, connect: true, rooms: c.GetRooms()})
@@ -138,7 +139,11 @@ func (h receiver) fromRooms(from mesh.InstanceID, r *wire.Record) error {
 		if err != nil {
 			return fmt.Errorf("edge ended: %w", err)
 		}
-		h.server.edgeEnded(id)
+		lease := r.Lease
+		if lease == 0 {
+			lease = everyLease
+		}
+		h.server.edgeEnded(id, lease)
 	default:
 		return unknown(r)
 	}
@@ -154,13 +159,20 @@ func unknown(r *wire.Record) error {
 	return fmt.Errorf("%w: kind %d", errUnknownKind, r.Kind)
 }
 
-// edgeEnded raises the disconnect of all sockets on an edge. The zero id does nothing.
-func (s *Server) edgeEnded(id mesh.InstanceID) {
+// everyLease is above every lease.
+const everyLease = math.MaxUint64
+
+// edgeEnded raises the disconnect of the sockets that an edge assigned under a lease up to last: an edge that rooms gave up
+// closes them and registers anew, and what rooms says of the earlier lease may come after sockets of the new one. The zero id
+// does nothing.
+func (s *Server) edgeEnded(id mesh.InstanceID, last uint64) {
 	if id.IsZero() {
 		return
 	}
 	for _, socket := range s.sockets.all(id) {
-		socket.finish(Disconnect{Reason: transportClose}, inOrder)
+		if socket.lease <= last {
+			socket.finish(Disconnect{Reason: transportClose}, inOrder)
+		}
 	}
 }
 
@@ -200,7 +212,7 @@ func (s *Server) orphans() {
 		}
 		_, alive := s.peers.Peer(edge)
 		if ended[edge] = !alive; !alive {
-			s.edgeEnded(edge)
+			s.edgeEnded(edge, everyLease)
 		}
 	}
 }

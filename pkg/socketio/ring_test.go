@@ -40,7 +40,8 @@ type ring struct {
 	rooms   *roomsDouble // guarded by mu; nil while there is none
 	clients map[wire.SocketAddr]*client
 	slots   uint32
-	hold    bool // confirm nothing
+	lease   uint64 // of connect records
+	hold    bool   // confirm nothing
 }
 
 func newRing(tb testing.TB) *ring {
@@ -131,6 +132,19 @@ func (r *ring) stopRooms() {
 	r.rooms = nil
 	r.mu.Unlock()
 	d.stop()
+}
+
+// toApp returns the link from rooms to an app.
+func (r *ring) toApp(s *Server) *link.Link {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rooms.ep.Link(s.self)
+}
+
+func (r *ring) lock(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
 }
 
 // release confirms what was held.
@@ -236,206 +250,6 @@ func (r *ring) broadcast(rec *wire.Record) error {
 		}
 	}
 	return nil
-}
-
-// client is one socket as its client and edge see it.
-type client struct {
-	ring *ring
-	app  mesh.Address
-	addr wire.SocketAddr
-	ns   string
-	id   string
-	got  chan packet
-
-	// Guarded by ring.mu.
-	seq      uint64
-	handled  uint64
-	accepted bool
-	rooms    map[string]bool
-	data     map[string]string
-}
-
-// packet is what the edge would write to the client, or what it keeps.
-type packet struct {
-	kind  wire.Kind
-	flags wire.Flags
-	ack   uint64
-	id    string
-	name  string // of an event
-	args  Args
-	body  []byte // of other kinds
-}
-
-// String returns the packet in a short form for comparison.
-func (p packet) String() string {
-	text := fmt.Sprint(p.kind, p.name)
-	for i := range p.args.Len() {
-		text += " " + string(p.args.Raw(i))
-	}
-	return text
-}
-
-func (c *client) selected(ns string, rooms, except []string) bool {
-	in := func(list []string) bool {
-		return slices.ContainsFunc(list, func(room string) bool { return c.rooms[room] || room == c.id })
-	}
-	return c.accepted && c.ns == ns && (len(rooms) == 0 || in(rooms)) && !in(except)
-}
-
-// apply applies an operation on the socket. The caller holds ring.mu.
-func (c *client) apply(r *wire.Record) error {
-	c.handled = max(c.handled, r.Handled)
-	switch r.Kind {
-	case wire.KindHandled:
-		return nil
-	case wire.KindJoin, wire.KindLeave:
-		rooms, err := wire.ParseStrings(r.Body)
-		for _, room := range rooms {
-			c.rooms[room] = r.Kind == wire.KindJoin
-		}
-		return err
-	case wire.KindData:
-		pairs, err := wire.ParseStrings(r.Body)
-		for i := 0; i+1 < len(pairs); i += 2 {
-			if c.data[pairs[i]] = pairs[i+1]; pairs[i+1] == "" {
-				delete(c.data, pairs[i])
-			}
-		}
-		return err
-	case wire.KindAccept:
-		var a siomeshv1.Accept
-		if err := proto.Unmarshal(r.Body, &a); err != nil {
-			return err
-		}
-		if a.GetSocketId() != c.id {
-			c.ring.tb.Errorf("accepted %q, want %q", a.GetSocketId(), c.id)
-		}
-		c.accepted = true
-		for _, room := range a.GetRooms() {
-			c.rooms[room] = true
-		}
-	case wire.KindRefuse, wire.KindClose:
-		delete(c.ring.clients, c.addr)
-	default:
-	}
-	c.put(r, r.Body)
-	if r.Kind == wire.KindClose {
-		c.send(wire.Record{Kind: wire.KindDisconnect}, &siomeshv1.Disconnect{Reason: "server namespace disconnect"})
-	}
-	return nil
-}
-
-func (c *client) put(r *wire.Record, body []byte) {
-	p := packet{kind: r.Kind, flags: r.Flags, ack: r.Ack, id: string(r.ID), body: slices.Clone(body)}
-	var err error
-	switch r.Kind {
-	case wire.KindEmit, wire.KindBroadcast:
-		p.name, p.args, err = decodeEvent(nil, p.body)
-	case wire.KindAck:
-		p.args, err = decodeAck(p.body)
-	default:
-	}
-	if err != nil {
-		c.ring.tb.Errorf("kind %d: %v", r.Kind, err)
-	}
-	select {
-	case c.got <- p:
-	default:
-		c.ring.tb.Error("a client reads too slowly")
-	}
-}
-
-// send sends a record of the edge about this socket. The caller holds ring.mu, or nobody else sends for the client.
-func (c *client) send(r wire.Record, body proto.Message) {
-	r.Socket, r.Namespace, r.Epoch = c.addr, []byte(c.ns), 1
-	if body != nil {
-		var err error
-		if r.Body, err = proto.Marshal(body); err != nil {
-			c.ring.tb.Error(err)
-		}
-	}
-	if r.Kind != wire.KindReply && r.Kind != wire.KindAckFailed {
-		c.seq++
-		r.Seq = c.seq
-	}
-	l := c.ring.edge.Link(c.app)
-	if _, err := l.Append(&r); err != nil {
-		c.ring.tb.Errorf("send kind %d: %v", r.Kind, err)
-	}
-	l.Flush()
-}
-
-// knock asks the app to join a namespace, as a new client.
-func (r *ring) knock(s *Server, ns string, tune ...func(*siomeshv1.Connect)) *client {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.slots++
-	c := &client{
-		ring: r, app: s.self, ns: ns, id: fmt.Sprintf("id%04d", r.slots), got: make(chan packet, 1024),
-		addr:  wire.SocketAddr{Edge: r.edge.Self().Instance, Slot: r.slots, Generation: 1},
-		rooms: map[string]bool{}, data: map[string]string{},
-	}
-	r.clients[c.addr] = c
-	body := &siomeshv1.Connect{SocketId: c.id, Sole: true, Handshake: &siomeshv1.Handshake{Auth: []byte(`{"token":"t","n":1}`)}}
-	for _, f := range tune {
-		f(body)
-	}
-	c.send(wire.Record{Kind: wire.KindConnect}, body)
-	return c
-}
-
-// join is knock that waits until the client is in.
-func (r *ring) join(s *Server, ns string) *client {
-	r.tb.Helper()
-	c := r.knock(s, ns)
-	c.expect(wire.KindAccept)
-	return c
-}
-
-// expect returns the next packet, which must be of that kind.
-func (c *client) expect(kind wire.Kind) packet {
-	c.ring.tb.Helper()
-	p := receive(c.ring.tb, fmt.Sprintf("a packet of kind %d", kind), c.got)
-	if p.kind != kind {
-		c.ring.tb.Fatalf("got a packet %v, want kind %d", p, kind)
-	}
-	return p
-}
-
-// emit sends an event; with an id it wants an acknowledgement.
-func (c *client) emit(id, event string, args ...any) {
-	body, err := newEncoder().event(nil, event, args)
-	if err != nil {
-		c.ring.tb.Error(err)
-	}
-	c.ring.mu.Lock()
-	defer c.ring.mu.Unlock()
-	c.send(wire.Record{Kind: wire.KindEvent, ID: []byte(id), Body: body}, nil)
-}
-
-// reply acknowledges an event of the server.
-func (c *client) reply(ack uint64, args ...any) {
-	body, err := newEncoder().ack(nil, args)
-	if err != nil {
-		c.ring.tb.Error(err)
-	}
-	c.ring.mu.Lock()
-	defer c.ring.mu.Unlock()
-	c.send(wire.Record{Kind: wire.KindReply, Ack: ack, Body: body}, nil)
-}
-
-// leave ends the client.
-func (c *client) leave(reason string) {
-	c.ring.mu.Lock()
-	defer c.ring.mu.Unlock()
-	delete(c.ring.clients, c.addr)
-	c.send(wire.Record{Kind: wire.KindDisconnect, Flags: wire.FlagControl}, &siomeshv1.Disconnect{Reason: reason, Description: "why"})
-}
-
-func (c *client) lock(f func()) {
-	c.ring.mu.Lock()
-	defer c.ring.mu.Unlock()
-	f()
 }
 
 // serverFor returns a Server on the ring's bus that is not running, and the errors it reports.

@@ -19,6 +19,7 @@ type Socket struct {
 	ns    *Namespace
 	addr  wire.SocketAddr
 	epoch uint32
+	lease uint64 // the edge's registration when it assigned the socket
 	id    string
 	user  string
 	body  []byte // of the connect record, for what is seldom asked
