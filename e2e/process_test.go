@@ -112,6 +112,17 @@ func (p *process) kill(tb testing.TB) {
 	<-p.ended
 }
 
+// pause stops the process from running; resume goes on where it was.
+func (p *process) pause(tb testing.TB)  { p.signal(tb, syscall.SIGSTOP) }
+func (p *process) resume(tb testing.TB) { p.signal(tb, syscall.SIGCONT) }
+
+func (p *process) signal(tb testing.TB, s syscall.Signal) {
+	tb.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		tb.Fatalf("%v to %s: %v", s, p.name, err)
+	}
+}
+
 // ready waits until url answers 200, as /readyz of a service does once it can serve.
 func (p *process) ready(tb testing.TB, url string) {
 	tb.Helper()

@@ -29,6 +29,9 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("edge killed", func(t *testing.T) { edgeKilled(t, b) })
 	t.Run("app instance killed", func(t *testing.T) { appKilled(t, b) })
 	t.Run("rooms killed", func(t *testing.T) { roomsKilled(t, b) })
+	t.Run("rooms paused", func(t *testing.T) { roomsPaused(t, b) })
+	t.Run("app paused", func(t *testing.T) { appPaused(t, b) })
+	t.Run("edge paused", func(t *testing.T) { edgePaused(t, b) })
 	t.Run("auth killed", func(t *testing.T) { authKilled(t, b) })
 	t.Run("NATS killed", func(t *testing.T) { natsKilled(t, b) })
 }

@@ -76,7 +76,7 @@ func (c *upCommand) config() (siomesh.Config, error) {
 		PingInterval: c.PingInterval, PingTimeout: c.PingTimeout, UpgradeTimeout: c.UpgradeTimeout,
 		ConnectTimeout: c.ConnectTimeout, AppWait: c.AppWait, MaxHTTPBufferSize: c.MaxHTTPBufferSize,
 		CORSOrigins: c.CORSOrigin, TrustedProxies: c.TrustedProxies, ClientDir: c.ClientDir,
-		AuthPolicies: c.Policy, AuthKeys: c.keys(), AuthExternal: c.Auth == "external",
+		AuthPolicies: c.Policy, AuthKeys: siomesh.AuthKeys(c.keys()), AuthExternal: c.Auth == "external",
 		NATSListen: c.NATSListen, DataDir: c.DataDir,
 	}, nil
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/siomesh/siomesh/services/auth"
 	"github.com/siomesh/siomesh/services/edge"
 )
 
@@ -39,7 +38,7 @@ type Config struct {
 	// policies.
 	AuthPolicies []string
 	// AuthKeys are what the policies tokens and jwt compare with.
-	AuthKeys auth.Keys
+	AuthKeys AuthKeys
 	// AuthExternal leaves the verdicts to an auth service outside this process, which needs NATSListen.
 	AuthExternal bool
 
@@ -55,6 +54,19 @@ type Config struct {
 	Log *slog.Logger
 	// Metrics gets the mesh's metrics; nil shows none.
 	Metrics prometheus.Registerer
+}
+
+// AuthKeys are what the policies tokens and jwt compare with. Of each pair of fields one is to be set: the text itself, or a
+// file that holds it.
+type AuthKeys struct {
+	// Tokens and TokensFile are a JSON list: [{"token":"…","user":"ann","data":{},"rooms":["staff"]}, …].
+	Tokens, TokensFile string
+	// JWTAlgorithm is the only one accepted: HS256, RS256 or EdDSA.
+	JWTAlgorithm string
+	// JWTKey and JWTKeyFile are the shared secret, or the public key in PEM.
+	JWTKey, JWTKeyFile string
+	// JWTIssuer and JWTAudience, if not empty, must be the token's.
+	JWTIssuer, JWTAudience string
 }
 
 func (c Config) withDefaults() Config {

@@ -158,7 +158,7 @@ func (m *Mesh) buildServices(over bus.Bus, names mesh.Subjects) error {
 		return fmt.Errorf("edge: %w", err)
 	}
 	if !m.cfg.AuthExternal {
-		policies, err := auth.ParsePolicies(m.cfg.AuthPolicies, m.cfg.AuthKeys)
+		policies, err := auth.ParsePolicies(m.cfg.AuthPolicies, auth.Keys(m.cfg.AuthKeys))
 		if err != nil {
 			return fmt.Errorf("auth policies: %w", err)
 		}
