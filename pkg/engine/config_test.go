@@ -24,6 +24,11 @@ func TestNewRejectsNonsense(t *testing.T) {
 	for name, c := range map[string]Config{
 		"relative path":         {Path: "engine.io"},
 		"no transport":          {Transports: []string{}},
+		"webtransport":          {Transports: []string{Polling, WebSocket, "webtransport"}}, // EIO-008: not offered, so not taken
+		"negative threshold":    {HTTPCompressionThreshold: -1},
+		"negative threshold 2":  {PerMessageDeflateThreshold: -1},
+		"no cookie":             {Cookie: &http.Cookie{Name: "a b"}},
+		"no middleware":         {Middleware: []func(http.Handler) http.Handler{nil}},
 		"unknown transport":     {Transports: []string{"carrier pigeon"}},
 		"negative interval":     {PingInterval: -time.Second},
 		"timeout below 1 ms":    {PingTimeout: time.Microsecond},

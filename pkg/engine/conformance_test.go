@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"testing"
@@ -68,7 +69,7 @@ var conformanceCases = []struct {
 	}},
 	{"handshake/polling wants EIO", false, func(t *testing.T, e *env) { // EIO-009
 		t.Helper()
-		for _, q := range []string{"EIO=&transport=polling", "EIO=abc&transport=polling"} {
+		for _, q := range []string{"noEIO=&transport=polling", "EIO=&transport=polling", "EIO=abc&transport=polling"} {
 			wantResponse(t, e.do(t.Context(), http.MethodGet, q, ""), 400, `{"code":5,"message":"Unsupported protocol version"}`)
 		}
 	}},
@@ -94,7 +95,7 @@ var conformanceCases = []struct {
 	}},
 	{"handshake/websocket wants EIO", false, func(t *testing.T, e *env) { // EIO-010
 		t.Helper()
-		for _, q := range []string{"EIO=&transport=websocket", "EIO=abc&transport=websocket"} {
+		for _, q := range []string{"noEIO=&transport=websocket", "EIO=&transport=websocket", "EIO=abc&transport=websocket"} {
 			if _, err := e.dialWS(t.Context(), q); err == nil {
 				t.Errorf("%s was accepted", q)
 			}
@@ -154,6 +155,9 @@ var conformanceCases = []struct {
 			t.Errorf("cancelled GET got %d %q", r.status, r.body)
 		}
 		c.p.waitClosed(TransportError)
+		if got := fmt.Sprint(c.p.cause); got != "poll connection closed prematurely" {
+			t.Errorf("cause %q", got)
+		}
 		c.wantGone()
 	}},
 	{"message/websocket text", false, func(t *testing.T, e *env) { // WS-002

@@ -21,15 +21,16 @@ type refusals struct {
 }
 
 type refused struct {
+	target  string // of the request
 	code    int
 	message string
 	context map[string]any
 }
 
-func (r *refusals) add(_ *http.Request, code int, message string, context map[string]any) {
+func (r *refusals) add(req *http.Request, code int, message string, context map[string]any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.got = append(r.got, refused{code, message, context})
+	r.got = append(r.got, refused{req.RequestURI, code, message, context})
 }
 
 func (r *refusals) last(tb testing.TB) refused {
@@ -42,7 +43,26 @@ func (r *refusals) last(tb testing.TB) refused {
 	return r.got[len(r.got)-1]
 }
 
-// Every refusal: status, body, and what OnConnectionError is told (EIO-026).
+// wantContext checks that a refusal with the name and these values in its context was told.
+func (r *refusals) wantContext(tb testing.TB, name string, values ...any) {
+	tb.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, got := range r.got {
+		if got.context["name"] != name {
+			continue
+		}
+		for i := 0; i < len(values); i += 2 {
+			if key, ok := values[i].(string); !ok || got.context[key] != values[i+1] {
+				tb.Errorf("%s has context %v, want %v", name, got.context, values)
+			}
+		}
+		return
+	}
+	tb.Errorf("no %s was told", name)
+}
+
+// Every refusal: status, body, and what OnConnectionError is told.
 func TestRefusals(t *testing.T) {
 	var told refusals
 	metrics := &Metrics{}
@@ -95,7 +115,8 @@ func TestRefusals(t *testing.T) {
 		{"no version", "POST", "EIO=&transport=polling&sid=" + sid, 400, bad, "name", "PROTOCOL_MISMATCH"},                                  // EIO-045
 		{"not accepted", "GET", "transport=polling&refuse", 400, bad, "name", "ACCEPT_ERROR"},
 		{"refused", "GET", "transport=polling&refuse4", 403, `{"code":4,"message":"go away"}`, "", nil},
-		{"other method", "DELETE", "transport=polling&sid=" + sid, 500, "", "", nil}, // POL-019
+		{"other method", "DELETE", "transport=polling&sid=" + sid, 500, "", "", nil},  // POL-019
+		{"no preflight", "OPTIONS", "transport=polling&sid=" + sid, 500, "", "", nil}, // POL-019
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -109,11 +130,13 @@ func TestRefusals(t *testing.T) {
 			}
 			got := told.last(t)
 			standard, _ := codeMessage(got.code)
-			if got.message != standard || got.context[tt.key] != tt.value {
+			if got.message != standard || got.context[tt.key] != tt.value || !strings.HasSuffix(got.target, tt.query) { // EIO-026
 				t.Errorf("told %+v, want %q in the context to be %v", got, tt.key, tt.value)
 			}
 		})
 	}
+	told.wantContext(t, "TRANSPORT_MISMATCH", "transport", WebSocket, "previousTransport", Polling) // EIO-020: both names
+	told.wantContext(t, "PROTOCOL_MISMATCH", "protocol", 3, "previousProtocol", 4)                  // EIO-045
 	c := &poller{e: e, sid: sid}
 	c.wantPost("4still here") // EIO-020: the session has not been touched
 	if n := metrics.Snapshot().Refused[CodeForbidden]; n != 2 {
@@ -124,7 +147,9 @@ func TestRefusals(t *testing.T) {
 // A WebSocket handshake is refused before the 101, with 400 for every code and the
 // message as the body (EIO-010, EIO-014, EIO-023, EIO-029, EIO-043).
 func TestWebSocketRefusals(t *testing.T) {
+	var told refusals
 	e := newEnv(t, Config{
+		OnConnectionError: told.add,
 		AllowRequest: func(r *http.Request) error {
 			if r.URL.Query().Has("forbid") {
 				return errors.New("not you")
@@ -156,6 +181,11 @@ func TestWebSocketRefusals(t *testing.T) {
 			if !strings.HasPrefix(head, "HTTP/1.1 400 Bad Request\r\n") || !strings.Contains(head, "\r\nConnection: close\r\n") ||
 				!strings.Contains(head, "\r\nContent-Type: text/html\r\n") || body != tt.body {
 				t.Errorf("got %q with body %q, want body %q", head, body, tt.body)
+			}
+			got := told.last(t)
+			standard, _ := codeMessage(got.code)
+			if got.message != standard || got.target != "/engine.io/?"+tt.query || len(got.context) == 0 { // EIO-026
+				t.Errorf("told %+v", got)
 			}
 		})
 	}
@@ -316,6 +346,19 @@ func (e *env) openPolling2() *poller {
 	res := e.do(e.tb.Context(), http.MethodGet, "transport=polling", "")
 	head, _, _ := strings.Cut(res.body, "\x1e")
 	return &poller{e: e, sid: parseOpen(e.tb, head).SID, p: e.accepted()}
+}
+
+// EIO-035: without a hook, the address is that of the connection.
+func TestRemoteAddr(t *testing.T) {
+	e := newEnv(t, Config{}, options{})
+	c := e.openPolling()
+	if got := c.p.s.RemoteAddr(); !strings.HasPrefix(got, "127.0.0.1:") {
+		t.Errorf("polling: address %q", got)
+	}
+	w, p := e.openWS()
+	if got, want := p.s.RemoteAddr(), w.conn.LocalAddr().String(); got != want {
+		t.Errorf("WebSocket: address %q, want %q", got, want)
+	}
 }
 
 // EIO-007: nothing to upgrade to.

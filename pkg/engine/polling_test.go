@@ -19,11 +19,14 @@ func TestPollingHeaders(t *testing.T) {
 	c := e.openPolling()
 	post := c.post("4x", "User-Agent", "Mozilla/4.0 (compatible;MSIE 8.0)")
 	get := c.get()
+	c.wantPost("4y")
+	trident := e.do(t.Context(), http.MethodGet, "transport=polling&sid="+c.sid, "", "User-Agent", "Mozilla/5.0 (Windows NT 6.3; Trident/7.0; rv:11.0) like Gecko")
 	for name, tt := range map[string]struct {
 		res      response
 		ct, n, x string
 	}{
 		"post": {post, "text/html", "2", "0"}, "get": {get, "text/plain; charset=UTF-8", "2", ""},
+		"trident": {trident, "text/plain; charset=UTF-8", "2", "0"}, // POL-022
 	} {
 		h := tt.res.header
 		if h.Get("Content-Type") != tt.ct || h.Get("Content-Length") != tt.n || h.Get("Cache-Control") != "no-store" || h.Get("X-Xss-Protection") != tt.x {
@@ -81,9 +84,9 @@ func TestPostLimit(t *testing.T) {
 		return response{status: res.StatusCode, body: string(b), err: err}
 	}
 	for _, chunked := range []bool{false, true} {
-		wantResponse(t, post(1001, chunked), 413, "")
-		wantResponse(t, post(1000, chunked), 200, "ok")
-		wantResponse(t, post(5, chunked), 200, "ok")
+		wantResponse(t, post(1001, chunked), 413, "")   // POL-012, POL-015
+		wantResponse(t, post(1000, chunked), 200, "ok") // POL-013, POL-017
+		wantResponse(t, post(5, chunked), 200, "ok")    // POL-013, POL-017
 	}
 	if got := c.p.waitMessages(4); len(got) != 4 || len(got[0]) != 2+999 {
 		t.Errorf("got %d messages", len(got))
