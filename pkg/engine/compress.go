@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -22,9 +23,9 @@ import (
 // A compressor weighs more than a megabyte: at most one for each processor is at work, and
 // none belongs to a session.
 type compressor struct {
-	slots   chan struct{} // holds one item for each writer at work
-	writers sync.Pool     // *flate.Writer
-	readers sync.Pool     // io.ReadCloser of flate
+	slots     chan struct{} // holds one item for each writer at work
+	writers   sync.Pool     // *flate.Writer
+	inflaters sync.Pool     // *inflater
 }
 
 // deflateTail is what a sender leaves out at the end of a message.
@@ -95,27 +96,42 @@ func (c *compressor) body(b []byte, coding string, data []byte) ([]byte, error) 
 	return binary.BigEndian.AppendUint32(b, adler32.Checksum(data)), nil
 }
 
+// inflater decompresses one message at a time.
+type inflater struct {
+	src deflated
+	r   io.Reader // of src; a flate.Resetter
+}
+
 // inflate appends to b what a compressed message stands for. More than limit bytes of it are
 // errMessageTooBig: the rest is not looked at.
 func (c *compressor) inflate(b, message []byte, limit int64) ([]byte, error) {
-	src := &deflated{message, deflateTail + "\x01\x00\x00\xff\xff"} // an empty last block ends it
-	r, ok := c.readers.Get().(io.ReadCloser)
+	in, ok := c.inflaters.Get().(*inflater)
 	if !ok {
-		r = flate.NewReader(src)
-	} else if resetter, ok := r.(flate.Resetter); !ok || resetter.Reset(src, nil) != nil {
-		r = flate.NewReader(src)
+		in = &inflater{}
+		in.r = flate.NewReader(&in.src)
 	}
-	out := &appender{b}
-	n, err := io.Copy(out, io.LimitReader(r, limit+1))
-	src.rest = nil // r goes on holding src
-	c.readers.Put(r)
-	switch {
-	case err != nil:
-		return b, fmt.Errorf("%w: %w", errNotDeflate, err)
-	case n > limit:
-		return b, errMessageTooBig
+	defer c.inflaters.Put(in)
+	in.src = deflated{message, deflateTail + "\x01\x00\x00\xff\xff"} // an empty last block ends it
+	defer func() { in.src = deflated{} }()                           // do not hold the message
+	if r, ok := in.r.(flate.Resetter); ok {
+		if err := r.Reset(&in.src, nil); err != nil {
+			return b, fmt.Errorf("%w: %w", errNotDeflate, err)
+		}
 	}
-	return out.b, nil
+	start := len(b)
+	for {
+		b = slices.Grow(b, 1)
+		n, err := in.r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case int64(len(b)-start) > limit:
+			return b[:start], errMessageTooBig
+		case errors.Is(err, io.EOF):
+			return b, nil
+		case err != nil:
+			return b[:start], fmt.Errorf("%w: %w", errNotDeflate, err)
+		}
+	}
 }
 
 // deflated reads a message and the tail that its sender has left out.

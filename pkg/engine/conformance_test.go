@@ -220,7 +220,7 @@ var conformanceCases = []struct {
 		get := c.goGet()
 		c.wantPost("1")
 		wantResponse(t, wait(t, get), 200, "6")
-		c.wantGone()
+		c.wantGone() // POL-036
 		c.p.waitClosed(TransportClose)
 	}},
 	{"close/websocket", false, func(t *testing.T, e *env) { // WS-005

@@ -106,11 +106,26 @@ func packetsOf(msgs []*Message) []Packet {
 	return packets
 }
 
+// sentLocked follows a flush to a WebSocket, which may still hold some of it.
+func (s *Session) sentLocked() {
+	if s.conn.pending() > 0 {
+		s.draining = true // until emptied
+		return
+	}
+	s.drainedLocked()
+}
+
 // emptied tells that the kernel has taken what it refused before.
 func (t wsTransport) emptied() {
+	if t.observer == nil {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.drainedLocked()
+	if t.draining { // else it was not flushed but sent by the connection, or seen by sentLocked
+		t.draining = false
+		t.drainedLocked()
+	}
 }
 
 // drainedLocked tells the observer that what was flushed is out, unless the session has ended.

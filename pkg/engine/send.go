@@ -84,8 +84,8 @@ func (s *Session) flushLocked() error {
 			s.closeLocked(TransportError, err, endNow)
 			return fmt.Errorf("%w: %w", ErrClosed, err)
 		}
-		if s.observer != nil && s.conn.pending() == 0 { // else emptied tells it
-			s.drainedLocked()
+		if s.observer != nil {
+			s.sentLocked()
 		}
 		return nil
 	}

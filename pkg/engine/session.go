@@ -53,6 +53,7 @@ type Session struct {
 	poll      *pollRequest  // the GET that waits for packets
 	post      *postRequest  // the POST being served
 	probe     *probe        // a WebSocket on its way to replace polling
+	draining  bool          // the observer waits for conn to have written what was flushed
 	parting   chan struct{} // the client has closed, its GET may still come; closed with the session
 	resume    chan struct{} // closed by Resume; nil when not paused
 
