@@ -163,6 +163,7 @@ func TestPayloadV3Malformed(t *testing.T) {
 		{false, "2:b9", 0},
 		{false, "4:b4A=", 0},
 		{false, "2:4😀", 0}, // half a surrogate pair
+		{false, "2:4😀1:6", 0},
 		{false, "4:4😀", 0},
 		{false, "6:4hello2:4\xff", 1},
 		{false, "2:4\xed\xa0\x80", 0},      // a surrogate is not UTF-8
