@@ -2,6 +2,7 @@ package engine
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"runtime"
 	"strings"
 	"testing"
@@ -133,6 +134,26 @@ func TestDeflateSends(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(100, func() { shared.compressed(e.srv.zip) }); n != 0 {
 		t.Errorf("a shared message's compressed frame allocates %v times", n)
+	}
+}
+
+// Only the usual forms are compressed: binary data for those that want it otherwise goes out
+// as it is, text of protocol 3 is the same as of 4.
+func TestDeflateOtherForms(t *testing.T) {
+	e := newEnv(t, Config{PerMessageDeflate: true, PerMessageDeflateThreshold: 200, AllowEIO3: true}, options{})
+	long := strings.Repeat("payload ", 128)
+	for query, want := range map[string]string{"EIO=3": "\x04" + long, "EIO=4&b64=1": "b" + base64.StdEncoding.EncodeToString([]byte(long))} {
+		res, c := e.shakeAt("/engine.io/?transport=websocket&"+query, offer)
+		wantShaken(t, res, c)
+		if err := e.accepted().s.Send(NewBinary([]byte(long)), text(long)); err != nil {
+			t.Fatal(err)
+		}
+		if _, compressed, got := c.unzipped(); compressed || got != want {
+			t.Errorf("%s: compressed %v, %d bytes, want %d as they are", query, compressed, len(got), len(want))
+		}
+		if _, compressed, got := c.unzipped(); !compressed || got != "4"+long {
+			t.Errorf("%s: compressed %v, %d bytes of text", query, compressed, len(got))
+		}
 	}
 }
 

@@ -30,6 +30,7 @@ func TestServerClose(t *testing.T) {
 		lingering, q := e.openWS()
 		q.s.Close()
 		lingering.want(8)
+		synctest.Wait() // all that was sent is out, so that a close frame can follow it
 
 		done := make(chan error, 1)
 		go func() { done <- e.srv.Close(t.Context()) }() // waited for below
