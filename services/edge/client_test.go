@@ -30,6 +30,17 @@ type client struct {
 // open opens a session.
 func (w *world) open(header ...string) *client {
 	w.tb.Helper()
+	c := w.dialEIO("4", header...)
+	w.settle()
+	if got := c.take(); len(got) != 1 || !strings.HasPrefix(got[0], `0{"sid":"`) {
+		w.tb.Fatalf("open: got %q", got)
+	}
+	return c
+}
+
+// dialEIO connects with a version of Engine.IO.
+func (w *world) dialEIO(version string, header ...string) *client {
+	w.tb.Helper()
 	h := http.Header{}
 	for i := 0; i+1 < len(header); i += 2 {
 		h.Add(header[i], header[i+1])
@@ -37,7 +48,7 @@ func (w *world) open(header ...string) *client {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	d := ws.Dialer{NetDial: w.dial, Header: ws.HandshakeHeaderHTTP(h)}
-	conn, buffered, _, err := d.Dial(ctx, "ws://pipe/socket.io/?EIO=4&transport=websocket&token=a%20b")
+	conn, buffered, _, err := d.Dial(ctx, "ws://pipe/socket.io/?EIO="+version+"&transport=websocket&token=a%20b")
 	if err != nil {
 		w.tb.Fatalf("dial: %v", err)
 	}
@@ -55,10 +66,6 @@ func (w *world) open(header ...string) *client {
 		close(c.out)
 		written.Wait()
 	})
-	w.settle()
-	if got := c.take(); len(got) != 1 || !strings.HasPrefix(got[0], `0{"sid":"`) {
-		w.tb.Fatalf("open: got %q", got)
-	}
 	return c
 }
 

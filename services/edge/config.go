@@ -29,6 +29,10 @@ type Config struct {
 	TrustedProxies    []netip.Prefix // proxies whose X-Forwarded-For and -Proto are believed
 	ClientDir         string         // directory with the browser client's files, served beside the endpoint; "" serves none
 
+	// AllowEIO3 takes clients of Socket.IO 2.x too. They have no socket id of their own but derive it from the sid of their
+	// session, which is a secret: whoever is shown such a client's socket id could act for it, so do not pass it on.
+	AllowEIO3 bool
+
 	AppWait     time.Duration // how long a CONNECT is held while auth, app or rooms are missing, default 5 s
 	AuthTimeout time.Duration // for one answer of the auth service, default 2 s
 
@@ -109,6 +113,7 @@ func (s *Service) engineConfig() engine.Config {
 		Path:              s.cfg.Path,
 		Transports:        s.cfg.Transports,
 		DisableUpgrades:   s.cfg.DisableUpgrades,
+		AllowEIO3:         s.cfg.AllowEIO3,
 		PingInterval:      s.cfg.PingInterval,
 		PingTimeout:       s.cfg.PingTimeout,
 		UpgradeTimeout:    s.cfg.UpgradeTimeout,

@@ -79,6 +79,9 @@ func (c *conn) Closed(reason engine.Reason, cause error) {
 
 // packet reacts to one complete packet of the client.
 func (c *conn) packet(p protocol.Packet, attachments [][]byte) {
+	if c.isV2() {
+		p = fromV2(p)
+	}
 	if p.Type == protocol.Connect {
 		c.connect(p)
 		return

@@ -56,7 +56,7 @@ func (c *conn) connect(p protocol.Packet) {
 		return
 	}
 	sk := &socket{
-		conn: c, namespace: bytes.Clone(p.Namespace), id: newSocketID(),
+		conn: c, namespace: bytes.Clone(p.Namespace), id: c.socketID(p.Namespace),
 		auth: bytes.Clone(p.Data), cancel: cancel,
 	}
 	c.comeBack(sk.namespace)
@@ -228,7 +228,7 @@ func (s *Service) refuse(sk *socket, r *refusal) {
 	var b link.Batch
 	c.mu.Lock()
 	if sk.state != ending {
-		c.send(protocol.Packet{Type: protocol.ConnectError, Namespace: sk.namespace, Data: encodeRefusal(r)})
+		c.send(protocol.Packet{Type: protocol.ConnectError, Namespace: sk.namespace, Data: c.refusal(r)})
 		s.cfg.Metrics.refused()
 		c.end(&b, sk, "", "")
 	}

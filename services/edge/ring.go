@@ -110,7 +110,7 @@ func (s *Service) applyTo(sk *socket, r *wire.Record) error {
 	case wire.KindRefuse:
 		return s.refused(sk, r)
 	case wire.KindUnknown:
-		s.end(sk, protocol.ConnectError, encodeRefusal(&refusal{Message: invalidNamespace}), "")
+		s.end(sk, protocol.ConnectError, sk.conn.refusal(&refusal{Message: invalidNamespace}), "")
 	case wire.KindEmit:
 		return s.emit(sk, r)
 	case wire.KindAck:
@@ -153,7 +153,7 @@ func (s *Service) accept(sk *socket, r *wire.Record) error {
 	s.index.add(sk)
 	s.cfg.Metrics.joined()
 	s.queue(sk.conn, protocol.Connect, engine.NewText(protocol.Append(nil, protocol.Packet{
-		Type: protocol.Connect, Namespace: sk.namespace, Data: []byte(`{"sid":"` + sk.id + `"}`),
+		Type: protocol.Connect, Namespace: sk.namespace, Data: sk.accepted(),
 	})))
 	return nil
 }
@@ -164,7 +164,7 @@ func (s *Service) refused(sk *socket, r *wire.Record) error {
 		return fmt.Errorf("refuse: %w: %w", errUnreadable, err)
 	}
 	s.cfg.Metrics.refused()
-	s.end(sk, protocol.ConnectError, encodeRefusal(&refusal{Message: body.GetMessage(), Data: body.GetData()}), "")
+	s.end(sk, protocol.ConnectError, sk.conn.refusal(&refusal{Message: body.GetMessage(), Data: body.GetData()}), "")
 	return nil
 }
 

@@ -207,6 +207,9 @@ func (s *Service) open(session *engine.Session, r *http.Request) (engine.Handler
 	c := &conn{s: s, session: session, handshake: handshake, decoder: protocol.NewDecoder(s.cfg.Parser)}
 	s.guests.add(c, time.Now().Add(s.cfg.ConnectTimeout))
 	s.cfg.Metrics.connOpened()
+	if c.isV2() {
+		c.enter()
+	}
 	return c, nil
 }
 
