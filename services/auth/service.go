@@ -140,7 +140,6 @@ func (s *Service) decide(data []byte) *authn.ConnectReply {
 	}
 	verdict, name, outcome := s.cfg.Policies.decide(q, time.Now())
 	s.cfg.Metrics.count(name, outcome)
-	s.log.Debug("auth verdict", slog.String("nsp", q.Namespace), slog.String("socket", q.Socket),
-		slog.String("policy", name), slog.String("outcome", string(outcome)))
+	s.log.Debug("auth verdict", slog.String("nsp", q.Namespace), slog.String("policy", name), slog.String("outcome", string(outcome)))
 	return verdict
 }
