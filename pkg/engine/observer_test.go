@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -251,6 +252,43 @@ func TestObserveUpgrade(t *testing.T) {
 		_ = w.conn.Close()
 		c.p.waitClosed(TransportClose)
 		n.want("close transport close, read: " + io.EOF.Error() + ", ")
+	})
+}
+
+// EVT-003: nothing is told after the end, although the last payload is still being written.
+func TestObserveNothingAfterClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &notes{tb: t}
+		e := newPipeEnv(t, Config{}, observing(n))
+		c := e.openPolling()
+		conn, err := e.dial(t.Context(), "tcp", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := fmt.Fprintf(conn, "GET /engine.io/?EIO=4&transport=polling&sid=%s HTTP/1.1\r\nHost: x\r\n\r\n", c.sid); err != nil {
+			t.Fatal(err)
+		}
+		c.waitPending()
+		synctest.Wait()
+		n.mu.Lock()
+		n.got = nil
+		n.mu.Unlock()
+		if err := c.p.s.Send(text("late")); err != nil { // the pipe takes nothing yet
+			t.Fatal(err)
+		}
+		c.p.s.Discard(ForcedClose)
+		c.p.waitClosed(ForcedClose)
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if b, err := io.ReadAll(res.Body); err != nil || string(b) != "4late" {
+			t.Errorf("got %q, %v", b, err)
+		}
+		synctest.Wait()
+		n.want("create message(late)", "flush message(late)", "close forced close, <nil>, ")
 	})
 }
 
