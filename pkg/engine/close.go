@@ -67,7 +67,7 @@ func (s *Session) closeLocked(reason Reason, cause error, how ending) {
 	s.state, s.reason, s.cause = stateClosed, reason, cause
 	s.srv.wheel.stop(&s.timer)
 	if out := s.takeOutLocked(); s.observer != nil {
-		s.unsent = out
+		s.observer.unsent = out
 	}
 	s.unpauseLocked()
 	if s.parting != nil {

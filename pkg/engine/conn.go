@@ -69,9 +69,7 @@ type wsConn struct {
 	io      netIO
 	dialect dialect // of what is sent
 
-	deflateFrom int // messages of so many bytes are compressed; 0 = none, nor those received
-
-	frames frameReader // owned by the reader
+	frames frameReader // owned by the reader, but for its deflate, which does not change
 
 	mu       sync.Mutex
 	owner    connOwner // this and all below guarded by mu

@@ -11,7 +11,7 @@ import (
 
 // frame returns the whole frame of m for this connection.
 func (c *wsConn) frame(m *Message) []byte {
-	if c.deflateFrom > 0 && !m.plain && len(m.payload()) >= c.deflateFrom && !(m.bin && c.dialect != dialect{}) {
+	if c.frames.deflate && !m.plain && len(m.payload()) >= c.srv.cfg.PerMessageDeflateThreshold && (!m.bin || c.dialect == dialect{}) {
 		if frame := m.compressed(c.srv.zip).frame; frame != nil { // in place of the ready one (WS-013)
 			return frame
 		}

@@ -26,7 +26,7 @@ func fed(tb testing.TB, srv *Server, wire []byte, size int) []string {
 	tb.Helper()
 	s, r := newSession(srv, randomID(), "", WebSocket), &recorder{}
 	s.handler = r
-	c := &wsConn{srv: srv, io: &sinkIO{}, deflateFrom: 1, frames: frameReader{limit: 500, deflate: true}}
+	c := &wsConn{srv: srv, io: &sinkIO{}, frames: frameReader{limit: 500, deflate: true}}
 	c.setOwner(wsTransport{s})
 	if !s.open(c) {
 		tb.Fatal("session not opened")

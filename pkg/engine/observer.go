@@ -34,11 +34,21 @@ type Observer struct {
 }
 
 // Observe makes o watch the session. It is to be called inside Accept, at most once.
-func (s *Session) Observe(o *Observer) { s.observer = o }
+func (s *Session) Observe(o *Observer) {
+	if o != nil {
+		s.observer = &watch{Observer: o}
+	}
+}
 
-// All of the methods below do nothing for a nil Observer.
+// watch is an observer of one session; a nil one is told nothing. What it has is guarded by
+// Session.mu.
+type watch struct {
+	*Observer
+	draining bool       // it waits for the connection to have written what was flushed
+	unsent   []*Message // what was queued at the end
+}
 
-func (o *Observer) received(p packet, heartbeat bool) {
+func (o *watch) received(p packet, heartbeat bool) {
 	if o == nil {
 		return
 	}
@@ -50,7 +60,7 @@ func (o *Observer) received(p packet, heartbeat bool) {
 	}
 }
 
-func (o *Observer) created(msgs []*Message) {
+func (o *watch) created(msgs []*Message) {
 	if o == nil || o.PacketCreate == nil {
 		return
 	}
@@ -59,33 +69,33 @@ func (o *Observer) created(msgs []*Message) {
 	}
 }
 
-func (o *Observer) flushed(msgs []*Message) {
+func (o *watch) flushed(msgs []*Message) {
 	if o != nil && o.Flush != nil && len(msgs) > 0 {
 		o.Flush(packetsOf(msgs))
 	}
 }
 
-func (o *Observer) drained() {
+func (o *watch) drained() {
 	if o != nil && o.Drain != nil {
 		o.Drain()
 	}
 }
 
-func (o *Observer) upgrading(transport string) {
+func (o *watch) upgrading(transport string) {
 	if o != nil && o.Upgrading != nil {
 		o.Upgrading(transport)
 	}
 }
 
-func (o *Observer) upgraded(transport string) {
+func (o *watch) upgraded(transport string) {
 	if o != nil && o.Upgrade != nil {
 		o.Upgrade(transport)
 	}
 }
 
-func (o *Observer) closed(reason Reason, cause error, unsent []*Message) {
+func (o *watch) closed(reason Reason, cause error) {
 	if o != nil && o.Close != nil {
-		o.Close(reason, cause, packetsOf(unsent))
+		o.Close(reason, cause, packetsOf(o.unsent))
 	}
 }
 
@@ -109,7 +119,7 @@ func packetsOf(msgs []*Message) []Packet {
 // sentLocked follows a flush to a WebSocket, which may still hold some of it.
 func (s *Session) sentLocked() {
 	if s.conn.pending() > 0 {
-		s.draining = true // until emptied
+		s.observer.draining = true // until emptied
 		return
 	}
 	s.drainedLocked()
@@ -122,8 +132,8 @@ func (t wsTransport) emptied() {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.draining { // else it was not flushed but sent by the connection, or seen by sentLocked
-		t.draining = false
+	if t.observer.draining { // else it was not flushed but sent by the connection, or seen by sentLocked
+		t.observer.draining = false
 		t.drainedLocked()
 	}
 }

@@ -34,7 +34,7 @@ type Session struct {
 	dialect dialect // of its first request; set before the session is given to anybody
 	handler Handler // set before the session is reachable
 
-	observer *Observer // set inside Accept; nil = none
+	observer *watch // set inside Accept; nil = none
 
 	recv      sync.Mutex // held while a method of handler runs; taken before mu
 	delivered bool       // a Message came after the last EndBatch; guarded by recv
@@ -53,7 +53,6 @@ type Session struct {
 	poll      *pollRequest  // the GET that waits for packets
 	post      *postRequest  // the POST being served
 	probe     *probe        // a WebSocket on its way to replace polling
-	draining  bool          // the observer waits for conn to have written what was flushed
 	parting   chan struct{} // the client has closed, its GET may still come; closed with the session
 	resume    chan struct{} // closed by Resume; nil when not paused
 
@@ -64,7 +63,6 @@ type Session struct {
 
 	reason Reason // why the session ended
 	cause  error
-	unsent []*Message // for the observer's Close
 }
 
 func newSession(srv *Server, id SessionID, remote, transport string) *Session {
@@ -194,7 +192,7 @@ func (s *Session) isClosed() bool {
 func (s *Session) finish() {
 	s.recv.Lock()
 	defer s.recv.Unlock()
-	s.observer.closed(s.reason, s.cause, s.unsent)
+	s.observer.closed(s.reason, s.cause)
 	s.handler.Closed(s.reason, s.cause) // both are final once the state is closed
 	s.srv.cfg.Log.Debug("session closed", slog.String("session", s.logID()),
 		slog.String("reason", string(s.reason)), slog.Any("err", s.cause))

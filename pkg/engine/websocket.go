@@ -57,9 +57,7 @@ func (s *Server) upgradeHTTP(w http.ResponseWriter, r *http.Request, d dialect) 
 		return nil, nil, err
 	}
 	c := newWSConn(s, netConn, d)
-	if u.deflate {
-		c.deflateFrom, c.frames.deflate = s.cfg.PerMessageDeflateThreshold, true
-	}
+	c.frames.deflate = u.deflate
 	return c, u.first, nil
 }
 
