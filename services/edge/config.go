@@ -2,6 +2,7 @@ package edge
 
 import (
 	"fmt"
+	"net/http"
 	"net/netip"
 	"slices"
 	"time"
@@ -32,6 +33,13 @@ type Config struct {
 	// AllowEIO3 takes clients of Socket.IO 2.x too. They have no socket id of their own but derive it from the sid of their
 	// session, which is a secret: whoever is shown such a client's socket id could act for it, so do not pass it on.
 	AllowEIO3 bool
+
+	DisableTrailingSlash       bool         // Path as it is, without a slash behind it: whatever begins with it is served
+	Cookie                     *http.Cookie // set, with the sid as its value, by polling handshakes; nil is none
+	DisableHTTPCompression     bool         // polling payloads are sent as they are
+	HTTPCompressionThreshold   int          // bytes from which a polling payload is compressed, default 1024
+	PerMessageDeflate          bool         // WebSocket messages are compressed for clients that offer it
+	PerMessageDeflateThreshold int          // bytes from which they are, default 1024
 
 	AppWait     time.Duration // how long a CONNECT is held while auth, app or rooms are missing, default 5 s
 	AuthTimeout time.Duration // for one answer of the auth service, default 2 s
@@ -110,10 +118,18 @@ func ParseProxies(texts []string) ([]netip.Prefix, error) {
 // engineConfig is the engine's part of the configuration.
 func (s *Service) engineConfig() engine.Config {
 	c := engine.Config{
-		Path:              s.cfg.Path,
-		Transports:        s.cfg.Transports,
-		DisableUpgrades:   s.cfg.DisableUpgrades,
-		AllowEIO3:         s.cfg.AllowEIO3,
+		Path:            s.cfg.Path,
+		Transports:      s.cfg.Transports,
+		DisableUpgrades: s.cfg.DisableUpgrades,
+		AllowEIO3:       s.cfg.AllowEIO3,
+
+		DisableTrailingSlash:       s.cfg.DisableTrailingSlash,
+		Cookie:                     s.cfg.Cookie,
+		DisableHTTPCompression:     s.cfg.DisableHTTPCompression,
+		HTTPCompressionThreshold:   s.cfg.HTTPCompressionThreshold,
+		PerMessageDeflate:          s.cfg.PerMessageDeflate,
+		PerMessageDeflateThreshold: s.cfg.PerMessageDeflateThreshold,
+
 		PingInterval:      s.cfg.PingInterval,
 		PingTimeout:       s.cfg.PingTimeout,
 		UpgradeTimeout:    s.cfg.UpgradeTimeout,

@@ -87,6 +87,9 @@ func TestConfig(t *testing.T) {
 		"large message": {MaxHTTPBufferSize: 17 << 20},
 		"large packet":  {Parser: protocol.Limits{MaxBytes: 17 << 20}},
 		"engine":        {Transports: []string{"pigeon"}},
+		"cookie":        {Cookie: &http.Cookie{Name: "a b"}},
+		"threshold":     {HTTPCompressionThreshold: -1},
+		"deflate":       {PerMessageDeflateThreshold: -1},
 	} {
 		if _, err := New(bus.NewMemory(), mesh.Subjects{}, slog.New(slog.DiscardHandler), c); err == nil {
 			t.Errorf("%s: no error", name)
