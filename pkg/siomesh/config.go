@@ -2,6 +2,7 @@ package siomesh
 
 import (
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,6 +32,22 @@ type Config struct {
 	CORSOrigins []string
 	// TrustedProxies are the addresses or CIDR prefixes of proxies whose X-Forwarded-For and -Proto are believed.
 	TrustedProxies []string
+	// AllowEIO3 takes clients of Socket.IO 2.x too. Their socket ids are made of their sids, which are secrets: whoever is shown
+	// one could act for that client, so do not pass them on.
+	AllowEIO3 bool
+	// DisableTrailingSlash takes Path as it is, without a slash behind it: whatever begins with it is served.
+	DisableTrailingSlash bool
+	// Cookie is set, with the session's id as its value, by polling handshakes; nil is none, engine.DefaultCookie() the
+	// reference server's.
+	Cookie *http.Cookie
+	// DisableHTTPCompression sends polling payloads as they are; otherwise those of HTTPCompressionThreshold bytes and more,
+	// default 1024, are compressed for clients that take it.
+	DisableHTTPCompression   bool
+	HTTPCompressionThreshold int
+	// PerMessageDeflate compresses WebSocket messages of PerMessageDeflateThreshold bytes and more, default 1024, for clients
+	// that offer it.
+	PerMessageDeflate          bool
+	PerMessageDeflateThreshold int
 	// ClientDir is the dist folder of the npm package socket.io-client, served beside the endpoint; "" serves nothing.
 	ClientDir string
 
@@ -95,5 +112,8 @@ func (c Config) edge() (edge.Config, error) {
 		PingInterval: c.PingInterval, PingTimeout: c.PingTimeout,
 		UpgradeTimeout: c.UpgradeTimeout, ConnectTimeout: c.ConnectTimeout, AppWait: c.AppWait,
 		MaxHTTPBufferSize: c.MaxHTTPBufferSize, CORSOrigins: c.CORSOrigins, TrustedProxies: proxies, ClientDir: c.ClientDir,
+		AllowEIO3: c.AllowEIO3, DisableTrailingSlash: c.DisableTrailingSlash, Cookie: c.Cookie,
+		DisableHTTPCompression: c.DisableHTTPCompression, HTTPCompressionThreshold: c.HTTPCompressionThreshold,
+		PerMessageDeflate: c.PerMessageDeflate, PerMessageDeflateThreshold: c.PerMessageDeflateThreshold,
 	}, nil
 }

@@ -1,0 +1,42 @@
+package siomesh
+
+import (
+	"net/http"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/siomesh/siomesh/services/edge"
+)
+
+// TestEdgeConfig: what is said of the engine reaches the edge, each field by itself.
+func TestEdgeConfig(t *testing.T) {
+	cookie := &http.Cookie{Name: "sid"}
+	for _, c := range []struct {
+		given Config
+		want  edge.Config
+	}{
+		{Config{}, edge.Config{}},
+		{Config{Path: "/x"}, edge.Config{Path: "/x"}},
+		{Config{DisableUpgrades: true}, edge.Config{DisableUpgrades: true}},
+		{Config{PingInterval: time.Second}, edge.Config{PingInterval: time.Second}},
+		{Config{MaxHTTPBufferSize: 7}, edge.Config{MaxHTTPBufferSize: 7}},
+		{Config{ClientDir: "dist"}, edge.Config{ClientDir: "dist"}},
+		{Config{AllowEIO3: true}, edge.Config{AllowEIO3: true}},
+		{Config{DisableTrailingSlash: true}, edge.Config{DisableTrailingSlash: true}},
+		{Config{Cookie: cookie}, edge.Config{Cookie: cookie}},
+		{Config{DisableHTTPCompression: true}, edge.Config{DisableHTTPCompression: true}},
+		{Config{HTTPCompressionThreshold: 7}, edge.Config{HTTPCompressionThreshold: 7}},
+		{Config{PerMessageDeflate: true}, edge.Config{PerMessageDeflate: true}},
+		{Config{PerMessageDeflateThreshold: 7}, edge.Config{PerMessageDeflateThreshold: 7}},
+	} {
+		got, err := c.given.edge()
+		if err != nil {
+			t.Errorf("%+v: %v", c.given, err)
+		}
+		got.TrustedProxies = nil // an empty list
+		if !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%+v\n got %+v\nwant %+v", c.given, got, c.want)
+		}
+	}
+}
