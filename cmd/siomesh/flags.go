@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/siomesh/siomesh/internal/mesh"
 	"github.com/siomesh/siomesh/internal/mesh/bus"
+	"github.com/siomesh/siomesh/pkg/engine"
 	"github.com/siomesh/siomesh/services/auth"
 	"github.com/siomesh/siomesh/services/edge"
 )
@@ -124,7 +126,16 @@ type engineFlags struct {
 	MaxHTTPBufferSize int64         `name:"max-http-buffer-size" default:"1000000" help:"Largest message of a client in bytes."`
 	CORSOrigin        []string      `name:"cors-origin" sep:"none" placeholder:"ORIGIN" help:"Origin that may use the endpoint from a browser, * for all; repeat it."`
 	TrustedProxies    []string      `placeholder:"CIDR" help:"Proxies whose X-Forwarded-For and -Proto are believed."`
+	ServeClient       bool          `default:"true" negatable:"" help:"Serve the browser client beside the endpoint."`
 	ClientDir         string        `default:"node_modules/socket.io-client/dist" placeholder:"DIR" help:"Browser client to serve beside the endpoint: the dist folder of the npm package socket.io-client."`
+
+	AllowEIO3                  bool   `name:"allow-eio3" env:"SIOMESH_ALLOW_EIO3" help:"Take clients of Socket.IO 2.x too. Their socket ids are made of their session ids: show them to nobody."`
+	AddTrailingSlash           bool   `default:"true" negatable:"" help:"Serve the path with a slash behind it; otherwise whatever begins with the path."`
+	Cookie                     string `placeholder:"NAME" help:"Cookie that gets the session id, for balancers that route by it; none if empty."`
+	HTTPCompression            bool   `name:"http-compression" default:"true" negatable:"" help:"Compress what is sent to polling clients."`
+	HTTPCompressionThreshold   int    `name:"http-compression-threshold" default:"1024" placeholder:"BYTES" help:"From this size on; 0 is always."`
+	PerMessageDeflate          bool   `help:"Compress WebSocket messages for clients that offer it."`
+	PerMessageDeflateThreshold int    `default:"1024" placeholder:"BYTES" help:"From this size on; 0 is always."`
 }
 
 // String says what is worth knowing at a glance.
@@ -133,8 +144,12 @@ func (f *engineFlags) String() string {
 	if len(f.CORSOrigin) > 0 {
 		origins = "CORS " + strings.Join(f.CORSOrigin, " ")
 	}
-	return fmt.Sprintf("%s, ping %s + %s, messages up to %d bytes, %s",
-		strings.Join(f.Transports, " and "), f.PingInterval, f.PingTimeout, f.MaxHTTPBufferSize, origins)
+	older := ""
+	if f.AllowEIO3 {
+		older = ", Socket.IO 2.x too"
+	}
+	return fmt.Sprintf("%s, ping %s + %s, messages up to %d bytes, %s%s",
+		strings.Join(f.Transports, " and "), f.PingInterval, f.PingTimeout, f.MaxHTTPBufferSize, origins, older)
 }
 
 func (f *engineFlags) config() (edge.Config, error) {
@@ -142,12 +157,41 @@ func (f *engineFlags) config() (edge.Config, error) {
 	if err != nil {
 		return edge.Config{}, fmt.Errorf("--trusted-proxies: %w", err)
 	}
+	if cookie := f.cookie(); cookie != nil {
+		if err := cookie.Valid(); err != nil {
+			return edge.Config{}, fmt.Errorf("--cookie %q: %w", f.Cookie, err)
+		}
+	}
+	if f.HTTPCompressionThreshold < 0 || f.PerMessageDeflateThreshold < 0 {
+		return edge.Config{}, errors.New("--http-compression-threshold, --per-message-deflate-threshold: want 0 or more bytes")
+	}
 	return edge.Config{
 		Path: f.Path, Transports: f.Transports, DisableUpgrades: !f.AllowUpgrades,
 		PingInterval: f.PingInterval, PingTimeout: f.PingTimeout, UpgradeTimeout: f.UpgradeTimeout,
 		ConnectTimeout: f.ConnectTimeout, AppWait: f.AppWait, MaxHTTPBufferSize: f.MaxHTTPBufferSize,
-		CORSOrigins: f.CORSOrigin, TrustedProxies: proxies, ClientDir: f.ClientDir,
+		CORSOrigins: f.CORSOrigin, TrustedProxies: proxies, ClientDir: f.clientDir(),
+		AllowEIO3: f.AllowEIO3, DisableTrailingSlash: !f.AddTrailingSlash, Cookie: f.cookie(),
+		DisableHTTPCompression: !f.HTTPCompression, HTTPCompressionThreshold: max(f.HTTPCompressionThreshold, 1),
+		PerMessageDeflate: f.PerMessageDeflate, PerMessageDeflateThreshold: max(f.PerMessageDeflateThreshold, 1),
 	}, nil
+}
+
+// cookie is the reference server's under another name, nil for none.
+func (f *engineFlags) cookie() *http.Cookie {
+	if f.Cookie == "" {
+		return nil
+	}
+	c := engine.DefaultCookie()
+	c.Name = f.Cookie
+	return c
+}
+
+// clientDir is "" if the client's files are not served.
+func (f *engineFlags) clientDir() string {
+	if !f.ServeClient {
+		return ""
+	}
+	return f.ClientDir
 }
 
 // policyFlags configure the stock auth service.

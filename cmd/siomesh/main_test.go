@@ -45,6 +45,8 @@ func TestCommandLine(t *testing.T) {
 		{"flag beats environment", "edge --check --listen 127.0.0.1:6000", map[string]string{"SIOMESH_LISTEN": "127.0.0.1:5000"}, 0, "clients on 127.0.0.1:6000"},
 		{"policies repeat", "auth --check --policy /a=allow --policy *=allow", nil, 0, "auth: /a=allow, *=allow on "},
 		{"file list", "edge --check --config " + file, nil, 0, "ping 1s + 20s, messages up to 1000000 bytes, CORS https://a.example)"},
+		{"older clients", "edge --check --allow-eio3", nil, 0, "no CORS, Socket.IO 2.x too)"},
+		{"older clients, environment", "up --check", map[string]string{"SIOMESH_ALLOW_EIO3": "true"}, 0, "no CORS, Socket.IO 2.x too)"},
 
 		{"nothing", "", nil, 2, "expected one of"},
 		{"unknown command", "down", nil, 2, "down"},
@@ -53,6 +55,9 @@ func TestCommandLine(t *testing.T) {
 		{"bad level", "edge --log-level loud", nil, 2, "--log-level"},
 		{"bad address", "edge --check --listen 3000", nil, 1, "--listen"},
 		{"bad proxies", "edge --check --trusted-proxies home", nil, 1, "--trusted-proxies"},
+		{"bad cookie", "up --check --cookie a;b", nil, 1, "--cookie"},
+		{"bad threshold", "edge --check --http-compression-threshold=-1", nil, 1, "--http-compression-threshold"},
+		{"bad deflate threshold", "up --check --per-message-deflate-threshold=-1", nil, 1, "--per-message-deflate-threshold"},
 		{"bad NATS URL", "edge --check --nats localhost", nil, 1, "--nats"},
 		{"bad prefix", "rooms --check --prefix a.b", nil, 1, "--prefix"},
 		{"bad policy", "auth --check --policy /a=maybe", nil, 1, "--policy"},

@@ -67,7 +67,8 @@ func (c *upCommand) plan() (string, error) {
 }
 
 func (c *upCommand) config() (siomesh.Config, error) {
-	if _, err := c.engineFlags.config(); err != nil {
+	edge, err := c.engineFlags.config()
+	if err != nil {
 		return siomesh.Config{}, err
 	}
 	return siomesh.Config{
@@ -75,7 +76,10 @@ func (c *upCommand) config() (siomesh.Config, error) {
 		Path: c.Path, Transports: c.Transports, DisableUpgrades: !c.AllowUpgrades,
 		PingInterval: c.PingInterval, PingTimeout: c.PingTimeout, UpgradeTimeout: c.UpgradeTimeout,
 		ConnectTimeout: c.ConnectTimeout, AppWait: c.AppWait, MaxHTTPBufferSize: c.MaxHTTPBufferSize,
-		CORSOrigins: c.CORSOrigin, TrustedProxies: c.TrustedProxies, ClientDir: c.ClientDir,
+		CORSOrigins: c.CORSOrigin, TrustedProxies: c.TrustedProxies, ClientDir: edge.ClientDir,
+		AllowEIO3: edge.AllowEIO3, DisableTrailingSlash: edge.DisableTrailingSlash, Cookie: edge.Cookie,
+		DisableHTTPCompression: edge.DisableHTTPCompression, HTTPCompressionThreshold: edge.HTTPCompressionThreshold,
+		PerMessageDeflate: edge.PerMessageDeflate, PerMessageDeflateThreshold: edge.PerMessageDeflateThreshold,
 		AuthPolicies: c.Policy, AuthKeys: siomesh.AuthKeys(c.keys()), AuthExternal: c.Auth == "external",
 		NATSListen: c.NATSListen, DataDir: c.DataDir,
 	}, nil
@@ -101,7 +105,7 @@ func (c *upCommand) run(ctx context.Context, log *slog.Logger) error {
 		if err := demo.Register(m.IO()); err != nil { //nolint:contextcheck // handlers have contexts of their own
 			return fmt.Errorf("demo: %w", err)
 		}
-		public = beside(c.Path+"/", m, demo.Page())
+		public = beside(c.endpoint(), m, demo.Page())
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.Run(ctx) })
@@ -116,6 +120,15 @@ func (c *upCommand) run(ctx context.Context, log *slog.Logger) error {
 		return nil
 	})
 	return g.Wait() //nolint:wrapcheck // each says where it comes from
+}
+
+// endpoint is what the paths that belong to the mesh begin with.
+func (c *upCommand) endpoint() string {
+	path := strings.TrimSuffix(c.Path, "/")
+	if c.AddTrailingSlash || path == "" {
+		path += "/"
+	}
+	return path
 }
 
 // urlOf returns where a browser on this machine finds an address.

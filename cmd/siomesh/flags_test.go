@@ -1,0 +1,123 @@
+package main
+
+import (
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/siomesh/siomesh/pkg/engine"
+	"github.com/siomesh/siomesh/pkg/siomesh"
+	"github.com/siomesh/siomesh/services/edge"
+)
+
+// TestEngineFlags: flags and variables of the engine's options reach the edge and the embedded mesh alike.
+func TestEngineFlags(t *testing.T) {
+	lb := engine.DefaultCookie()
+	lb.Name = "lb"
+	for _, tt := range []struct {
+		args   string
+		env    string
+		change func(*edge.Config)
+	}{
+		{"", "", func(*edge.Config) {}},
+		{"--allow-eio3", "SIOMESH_ALLOW_EIO3=true", func(c *edge.Config) { c.AllowEIO3 = true }},
+		{"--no-add-trailing-slash", "SIOMESH_ADD_TRAILING_SLASH=false", func(c *edge.Config) { c.DisableTrailingSlash = true }},
+		{"--cookie lb", "SIOMESH_COOKIE=lb", func(c *edge.Config) { c.Cookie = lb }},
+		{"--no-http-compression", "SIOMESH_HTTP_COMPRESSION=false", func(c *edge.Config) { c.DisableHTTPCompression = true }},
+		{"--http-compression-threshold 7", "SIOMESH_HTTP_COMPRESSION_THRESHOLD=7", func(c *edge.Config) { c.HTTPCompressionThreshold = 7 }},
+		{"--http-compression-threshold 0", "SIOMESH_HTTP_COMPRESSION_THRESHOLD=0", func(c *edge.Config) { c.HTTPCompressionThreshold = 1 }},
+		{"--per-message-deflate", "SIOMESH_PER_MESSAGE_DEFLATE=true", func(c *edge.Config) { c.PerMessageDeflate = true }},
+		{"--per-message-deflate-threshold 7", "SIOMESH_PER_MESSAGE_DEFLATE_THRESHOLD=7", func(c *edge.Config) { c.PerMessageDeflateThreshold = 7 }},
+		{"--per-message-deflate-threshold 0", "SIOMESH_PER_MESSAGE_DEFLATE_THRESHOLD=0", func(c *edge.Config) { c.PerMessageDeflateThreshold = 1 }},
+		{"--no-serve-client", "SIOMESH_SERVE_CLIENT=false", func(c *edge.Config) { c.ClientDir = "" }},
+		{"--client-dir dist", "SIOMESH_CLIENT_DIR=dist", func(c *edge.Config) { c.ClientDir = "dist" }},
+	} {
+		want := edge.Config{
+			ClientDir: "node_modules/socket.io-client/dist", HTTPCompressionThreshold: 1024, PerMessageDeflateThreshold: 1024,
+		}
+		tt.change(&want)
+		t.Run("flag "+tt.args, func(t *testing.T) { wantEngine(t, strings.Fields(tt.args), want) })
+		t.Run("variable "+tt.env, func(t *testing.T) {
+			if name, value, ok := strings.Cut(tt.env, "="); ok {
+				t.Setenv(name, value)
+			}
+			wantEngine(t, nil, want)
+		})
+	}
+}
+
+// options are those of the engine that an edge and an embedded mesh both have.
+type options struct {
+	allowEIO3, noSlash      bool
+	cookie                  *http.Cookie
+	plainHTTP, deflate      bool
+	threshold, deflateAbove int
+	clientDir               string
+}
+
+// wantEngine parses the command lines of edge and up and compares what they make of them.
+func wantEngine(t *testing.T, args []string, want edge.Config) {
+	t.Helper()
+	e, err := parse(t, "edge", args).Edge.config()
+	if err != nil {
+		t.Fatalf("edge: %v", err)
+	}
+	if got, want := edgeOptions(e), edgeOptions(want); !reflect.DeepEqual(got, want) {
+		t.Errorf("edge: got %+v, want %+v", got, want)
+	}
+	m, err := parse(t, "up", args).Up.config()
+	if err != nil {
+		t.Fatalf("up: %v", err)
+	}
+	if got, want := meshOptions(m), edgeOptions(want); !reflect.DeepEqual(got, want) {
+		t.Errorf("up: got %+v, want %+v", got, want)
+	}
+}
+
+func parse(t *testing.T, command string, args []string) *cli {
+	t.Helper()
+	var c cli
+	parser, err := kong.New(&c, kong.DefaultEnvars("SIOMESH"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse(append([]string{command}, args...)); err != nil {
+		t.Fatalf("%s %v: %v", command, args, err)
+	}
+	return &c
+}
+
+func edgeOptions(c edge.Config) options {
+	return options{
+		allowEIO3: c.AllowEIO3, noSlash: c.DisableTrailingSlash, cookie: c.Cookie,
+		plainHTTP: c.DisableHTTPCompression, threshold: c.HTTPCompressionThreshold,
+		deflate: c.PerMessageDeflate, deflateAbove: c.PerMessageDeflateThreshold, clientDir: c.ClientDir,
+	}
+}
+
+func meshOptions(c siomesh.Config) options {
+	return options{
+		allowEIO3: c.AllowEIO3, noSlash: c.DisableTrailingSlash, cookie: c.Cookie,
+		plainHTTP: c.DisableHTTPCompression, threshold: c.HTTPCompressionThreshold,
+		deflate: c.PerMessageDeflate, deflateAbove: c.PerMessageDeflateThreshold, clientDir: c.ClientDir,
+	}
+}
+
+// TestDemoBesideEndpoint: the demo's page gets what the engine does not serve.
+func TestDemoBesideEndpoint(t *testing.T) {
+	for args, want := range map[string]string{
+		"":                                     "/socket.io/",
+		"--path /x/":                           "/x/",
+		"--path /":                             "/",
+		"--no-add-trailing-slash":              "/socket.io",
+		"--path / --no-add-trailing-slash":     "/",
+		"--path /x/y/ --no-add-trailing-slash": "/x/y",
+	} {
+		if got := parse(t, "up", strings.Fields(args)).Up.endpoint(); got != want {
+			t.Errorf("%q: got %s, want %s", args, got, want)
+		}
+	}
+}
