@@ -18,13 +18,15 @@ import (
 const shutdownTimeout = 5 * time.Second
 
 // serveEngine serves the server that the official Engine.IO suites want on ln until ctx
-// ends: path /engine.io, short heartbeat, any origin, every message echoed.
-func serveEngine(ctx context.Context, ln net.Listener, log *slog.Logger) error {
+// ends: path /engine.io, short heartbeat, any origin, every message echoed; protocol 3
+// only if it is allowed, as a case of the v4 suite wants it refused.
+func serveEngine(ctx context.Context, ln net.Listener, allowEIO3 bool, log *slog.Logger) error {
 	srv, err := engine.New(
 		func(s *engine.Session, _ *http.Request) (engine.Handler, error) { return &engineEcho{s: s}, nil },
 		engine.Config{
 			PingInterval: 300 * time.Millisecond,
 			PingTimeout:  200 * time.Millisecond,
+			AllowEIO3:    allowEIO3,
 			CORS:         &cors.Options{AllowedOrigins: []string{"*"}},
 			Log:          log,
 		})

@@ -1,5 +1,5 @@
 // Command conformance is the server that the official protocol suites of Socket.IO run against: the Socket.IO v5 suite as
-// it is, the Engine.IO v4 suite with --engine. docs/conformance.md has the commands.
+// it is, the Engine.IO v4 suite with --engine, the Engine.IO v3 suite with --engine --allow-eio3. docs/conformance.md has the commands.
 package main
 
 import (
@@ -17,8 +17,8 @@ import (
 type cli struct {
 	serve.Flags
 
-	Engine    bool `help:"Serve the Engine.IO echo that its own suite asks for; needs --listen."`
-	AllowEIO3 bool `name:"allow-eio3" help:"Reserved: accept clients of Engine.IO protocol 3."`
+	Engine    bool `help:"Serve the Engine.IO echo that its own suites ask for; needs --listen."`
+	AllowEIO3 bool `name:"allow-eio3" env:"SIOMESH_ALLOW_EIO3" help:"Take clients of Engine.IO protocol 3 too, as its suite asks for; the others want it off."`
 }
 
 func main() {
@@ -29,10 +29,10 @@ func main() {
 
 func (c *cli) run() error {
 	switch {
-	case c.AllowEIO3:
-		return errors.New("--allow-eio3: protocol 3 of Engine.IO is not implemented yet")
+	case c.AllowEIO3 && c.Listen == "":
+		return errors.New("--allow-eio3 is for a server with clients of its own: it needs --listen")
 	case !c.Engine:
-		return program().RunUntilSignal(&c.Flags)
+		return program(c.AllowEIO3).RunUntilSignal(&c.Flags)
 	case c.Listen == "":
 		return errors.New("--engine serves clients itself: it needs --listen")
 	case c.Check:
@@ -46,5 +46,5 @@ func (c *cli) run() error {
 	if err != nil {
 		return err
 	}
-	return serveEngine(ctx, ln, c.Logger(os.Stderr))
+	return serveEngine(ctx, ln, c.AllowEIO3, c.Logger(os.Stderr))
 }

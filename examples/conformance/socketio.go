@@ -12,7 +12,8 @@ import (
 )
 
 // program is the server that the Socket.IO v5 suite asks for: it waits for pings and time-outs, so they are short.
-func program() serve.Program {
+// Clients of Socket.IO 2.x are served if protocol 3 of Engine.IO is allowed.
+func program(allowEIO3 bool) serve.Program {
 	return serve.Program{
 		Name:     "conformance",
 		Register: register,
@@ -22,6 +23,7 @@ func program() serve.Program {
 			c.ConnectTimeout = time.Second
 			c.AppWait = 500 * time.Millisecond // must be below the connect timeout
 			c.CORSOrigins = []string{"*"}
+			c.AllowEIO3 = allowEIO3
 		},
 	}
 }
