@@ -14,7 +14,8 @@ type Config struct {
 	App string
 	// Prefix is the first token of the mesh's NATS subjects; "sio" if empty.
 	Prefix string
-	// Log gets errors that no OnError handler takes, and what operators should know; slog.Default() if nil.
+	// Log gets errors that no OnError handler takes, and what operators should know, such as the beginning and the end of
+	// Run; slog.Default() if nil.
 	Log *slog.Logger
 
 	// EmitTimeout bounds how long Emit, Join and the like wait for room in a window or for an owner; 5 s if 0. It also

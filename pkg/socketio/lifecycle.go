@@ -3,6 +3,7 @@ package socketio
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/siomesh/siomesh/internal/mesh"
 )
@@ -11,6 +12,7 @@ import (
 // sockets, lets running handlers finish for Config.DrainTimeout, raises the disconnect of its sockets with the reason
 // "server shutting down", waits until what it did is confirmed, and says goodbye. It returns nil then, ErrDrain if handlers
 // did not finish, or why the mesh was lost. The Server is closed afterwards. The handlers' context has the values of ctx.
+// That it serves, and why it stops, is logged.
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.begin(ctx); err != nil {
 		return err
@@ -22,12 +24,7 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 	if err == nil {
-		s.peers.Announce()
-		select {
-		case <-ctx.Done():
-		case <-s.closing:
-		case err = <-s.deaf:
-		}
+		err = s.serve(ctx)
 	}
 	if failure := s.drain(context.WithoutCancel(ctx)); err == nil {
 		err = failure
@@ -37,6 +34,27 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("run app %q: %w", s.cfg.App, err)
 	}
 	return nil
+}
+
+// serve announces the namespaces and waits for the end. It returns an error if that is the loss of the mesh.
+func (s *Server) serve(ctx context.Context) (err error) {
+	s.peers.Announce()
+	s.mu.Lock()
+	namespaces := len(s.announced)
+	s.mu.Unlock()
+	log := s.cfg.Log.With(slog.String("app", s.cfg.App), slog.String("instance", s.self.Instance.String()))
+	log.Info("app serving", slog.Int("namespaces", namespaces))
+	var reason string
+	select {
+	case <-ctx.Done():
+		reason = "context ended"
+	case <-s.closing:
+		reason = "closed"
+	case err = <-s.deaf:
+		reason = "mesh lost"
+	}
+	log.Info("app stopping", slog.String("reason", reason), slog.Int("sockets", s.sockets.len()))
+	return err
 }
 
 // begin fixes what is served.
