@@ -210,3 +210,9 @@ func (c *client) lock(f func()) {
 	defer c.ring.mu.Unlock()
 	f()
 }
+
+// credited reports whether the edge has heard that everything the client sent is handled.
+func (c *client) credited() (all bool) {
+	c.lock(func() { all = c.handled == c.seq })
+	return all
+}

@@ -26,8 +26,9 @@ var (
 	ErrWindowFull = errors.New("socketio: operation window full")
 	// ErrTooLarge says that a packet is larger than Config.MaxPacket.
 	ErrTooLarge = errors.New("socketio: packet too large")
-	// ErrLost says that operations accepted earlier were never confirmed: the rooms service that had them is gone. Some
-	// of them may have been carried out.
+	// ErrLost says that operations accepted earlier were never confirmed: the rooms service that had them is gone, or
+	// the link to it broke. Some of them may have been carried out. What decides over a socket is not lost by that: that
+	// it may join, is refused, or is disconnected is sent again.
 	ErrLost = errors.New("socketio: operations lost")
 	// ErrMissingArgument says that an event or acknowledgement has fewer arguments than Bind has targets.
 	ErrMissingArgument = errors.New("socketio: missing argument")

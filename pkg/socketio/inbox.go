@@ -3,6 +3,7 @@ package socketio
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -167,14 +168,7 @@ func (s *Socket) join(rooms []string) {
 			return
 		}
 	}
-	body, err := proto.Marshal(&siomeshv1.Accept{SocketId: s.id, User: s.user, Rooms: rooms})
-	if err == nil {
-		err = s.change(&wire.Record{Kind: wire.KindAccept, Body: body})
-	}
-	if err != nil {
-		if !errors.Is(err, ErrDisconnected) {
-			server.reports.put(fmt.Errorf("accept a socket in namespace %.80q: %w", s.ns.name, err))
-		}
+	if err := s.decide(wire.KindAccept, &siomeshv1.Accept{SocketId: s.id, User: s.user, Rooms: rooms}); err != nil {
 		s.drop()
 		return
 	}
@@ -187,6 +181,9 @@ func (s *Socket) join(rooms []string) {
 	}
 }
 
+// internalError is what clients hear of a panic.
+const internalError = "internal server error"
+
 // refuse answers the client with connect_error.
 func (s *Socket) refuse(cause error) {
 	refusal := &siomeshv1.Refuse{Message: cause.Error()}
@@ -194,7 +191,7 @@ func (s *Socket) refuse(cause error) {
 	var panicked *PanicError
 	switch {
 	case errors.As(cause, &panicked):
-		refusal.Message = "internal server error"
+		refusal.Message = internalError
 		s.report("connection", cause)
 	case errors.As(cause, &chosen):
 		refusal.Message = chosen.Message
@@ -204,14 +201,35 @@ func (s *Socket) refuse(cause error) {
 			refusal.Data = data
 		}
 	}
-	body, err := proto.Marshal(refusal)
-	if err == nil {
-		err = s.change(&wire.Record{Kind: wire.KindRefuse, Body: body})
+	refusal.Message = strings.ToValidUTF8(refusal.Message, "\ufffd")
+	if size, most := proto.Size(refusal), s.ns.server.cfg.MaxPacket; size > most {
+		s.report("connection", fmt.Errorf("%w: a refusal of %d bytes", ErrTooLarge, size))
+		refusal = &siomeshv1.Refuse{Message: internalError}
 	}
-	if err != nil && !errors.Is(err, ErrDisconnected) {
-		s.ns.server.reports.put(fmt.Errorf("refuse a socket in namespace %.80q: %w", s.ns.name, err))
-	}
+	_ = s.decide(wire.KindRefuse, refusal) // it has been reported
 	s.drop()
+}
+
+// decide sends the accept or the refusal. It goes on trying as long as the socket is there, since without it the client
+// would wait for ever: if the edge loses rooms too, it closes the connection, and the socket is gone. The first failure is
+// reported.
+func (s *Socket) decide(kind wire.Kind, decision proto.Message) error {
+	body, err := proto.Marshal(decision)
+	for first := true; ; first = false {
+		if err == nil {
+			err = s.change(&wire.Record{Kind: kind, Body: body})
+		}
+		if err == nil || errors.Is(err, ErrDisconnected) {
+			return err
+		}
+		if first {
+			s.ns.server.reports.put(fmt.Errorf("decide over a socket in namespace %.80q: %w", s.ns.name, err))
+		}
+		if !retriable(err) || s.isCut() {
+			return err
+		}
+		err = nil
+	}
 }
 
 // drop ends a socket that never was connected: there is no disconnect.

@@ -2,9 +2,11 @@ package socketio
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/siomesh/siomesh/internal/mesh"
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
@@ -35,6 +37,7 @@ const (
 	goneGrace    = time.Second // for the edge's own disconnect record to arrive
 	reportCount  = creditPackets / 2
 	reportVolume = creditBytes / 2
+	mayFail      = 16 // marks that cannot be sent before a tick leaves the others for the next
 )
 
 func newKeeper(out *outbox) *keeper { return &keeper{out: out, wake: make(chan struct{}, 1)} }
@@ -83,29 +86,43 @@ func (k *keeper) run(ctx context.Context) {
 	}
 }
 
-// tick sends the marks that are due and reports whether some are left. A socket whose operations go on reporting needs
-// no record of its own.
+// tick sends the marks that are due, in turn, and reports whether some are left. A socket whose operations go on reporting
+// needs no record of its own.
 func (k *keeper) tick() bool {
 	k.mu.Lock()
 	due := k.dirty
 	k.dirty = nil
 	k.mu.Unlock()
-	kept := due[:0]
-	for _, o := range due {
+	var (
+		kept = due[:0]
+		rest []owing // have their turn first in the next tick
+		fail int
+	)
+	for i, o := range due {
+		if fail == mayFail {
+			rest = slices.Clone(due[i:])
+			break
+		}
 		reported := o.socket.reported.Load()
 		switch {
 		case o.socket.gone.Load():
 		case reported != o.reported:
 			o.reported = reported
 		default:
-			o.socket.tellHandled()
+			if !o.socket.tellHandled(0) { // within the window: there may be any number of sockets
+				fail++
+			}
 		}
 		if o.socket.settled() {
 			continue
 		}
 		kept = append(kept, o)
 	}
-	clear(due[len(kept):])
+	if rest == nil {
+		clear(due[len(kept):])
+	} else {
+		kept = append(rest, kept...)
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.dirty = append(kept, k.dirty...)
@@ -143,20 +160,51 @@ func (s *Socket) mark(j job) {
 	s.owedCount++
 	s.owedBytes += len(j.body)
 	if s.owedCount >= reportCount || s.owedBytes >= reportVolume {
-		s.tellHandled()
+		s.tellHandled(wire.FlagControl)
 	}
 	if s.reported.Load() < s.handled.Load() && s.dirty.CompareAndSwap(false, true) {
 		s.ns.server.keeper.owes(s)
 	}
 }
 
-// tellHandled sends the handled mark as an operation of its own, if that is possible now; else the keeper tries again.
-func (s *Socket) tellHandled() {
-	r := wire.Record{Kind: wire.KindHandled, Flags: wire.FlagControl}
-	s.address(&r)
-	if s.ns.server.out.trySend(&r) == nil {
-		raise(&s.reported, r.Handled)
+// losses returns how often operations on the socket's partition were lost.
+func (s *Socket) losses() uint64 { return s.ns.server.out.parts[s.ns.partition].losses.Load() }
+
+// reports notes that an operation with this handled mark was sent, when there had been so many losses.
+func (s *Socket) reports(handled, losses uint64) {
+	raise(&s.reported, handled)
+	if s.losses() != losses { // it may be lost already, and reportAgain have come before
+		s.reportAgain()
 	}
+}
+
+// reportAgain has the handled mark reported once more, lest the edge wait for one that was lost and keep the client blocked.
+func (s *Socket) reportAgain() {
+	s.reported.Store(0)
+	if s.handled.Load() > 0 && s.dirty.CompareAndSwap(false, true) {
+		s.ns.server.keeper.owes(s)
+	}
+}
+
+// reportAgain has the sockets of a partition report again, whose operations were lost.
+func (s *Server) reportAgain(partition uint8) {
+	for _, socket := range s.sockets.all(mesh.InstanceID{}) {
+		if socket.ns.partition == partition {
+			socket.reportAgain()
+		}
+	}
+}
+
+// tellHandled sends the handled mark as an operation of its own, if that is possible now; else the keeper tries again.
+func (s *Socket) tellHandled(flags wire.Flags) (sent bool) {
+	r := wire.Record{Kind: wire.KindHandled, Flags: flags}
+	s.address(&r)
+	before := s.losses()
+	if s.ns.server.out.trySend(&r) != nil {
+		return false
+	}
+	s.reports(r.Handled, before)
+	return true
 }
 
 // settled takes the socket off the keeper's list if nothing is unreported, and reports whether it did.

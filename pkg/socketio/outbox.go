@@ -21,9 +21,11 @@ type outbox struct {
 	window  int                           // bytes per partition
 	timeout time.Duration                 // of a wait for room or an owner
 	report  func(error)                   // must not block
+	lost    func(partition uint8)         // told that operations of a partition were lost; must not block
 	flusher *flusher                      // writes what was appended
 	closed  chan struct{}                 // closed by close
 	waiting atomic.Int32                  // senders in all queues, so that a mark costs nothing while there are none
+	owing   atomic.Bool                   // there may be verdicts to send again, likewise
 
 	parts [mesh.Partitions]partition
 
@@ -35,12 +37,13 @@ type outbox struct {
 // errNoLink says inside the outbox that the link to the owner must be opened first.
 var errNoLink = errors.New("no link")
 
-func newOutbox(links func(mesh.Address) *link.Link, cfg Config, report func(error)) *outbox {
+func newOutbox(links func(mesh.Address) *link.Link, cfg Config, report func(error), lost func(uint8)) *outbox {
 	return &outbox{
 		links:   links,
 		window:  cfg.OperationWindow,
 		timeout: cfg.EmitTimeout,
 		report:  report,
+		lost:    lost,
 		flusher: newFlusher(),
 		closed:  make(chan struct{}),
 		known:   map[mesh.InstanceID]*link.Link{},
@@ -151,7 +154,9 @@ func (o *outbox) open(p *partition) error {
 		l.OnMark(func(uint64) { o.wakeAll() })
 		l.OnBreak(func(err error) { o.broken(l, err) })
 	}
-	p.adopt(owner, l)
+	if p.adopt(owner, l) {
+		o.repeat()
+	}
 	return nil
 }
 
@@ -163,19 +168,28 @@ func (o *outbox) broken(l *link.Link, err error) {
 	}
 	o.mu.Unlock()
 	for i := range o.parts {
-		o.lose(&o.parts[i], l, err)
+		o.lose(i, err, func(p *partition) bool { return p.link == l })
 	}
 }
 
-// lose fails the unconfirmed operations of p, if its link is l; nil stands for any link.
-func (o *outbox) lose(p *partition, l *link.Link, cause error) {
+// lose gives up the link of a partition if when says so, which is asked with the partition locked and may change its owner.
+// What was not confirmed fails, or is sent again.
+func (o *outbox) lose(number int, cause error, when func(p *partition) bool) {
+	p := &o.parts[number]
 	p.mu.Lock()
-	n, flushes := 0, []*flush(nil)
-	if l == nil || p.link == l {
+	n, flushes, before := 0, []*flush(nil), p.losses.Load()
+	if when(p) {
 		n, flushes = p.abandon()
 	}
+	marks, repeat := p.losses.Load() != before, p.unsent > 0 && p.link == nil
 	p.wakeFirst()
 	p.mu.Unlock()
+	if marks {
+		o.lost(uint8(number)) //nolint:gosec // an index of parts
+	}
+	if repeat {
+		_ = o.open(p) // if there is no owner, the next one's heartbeat comes here again
+	}
 	if n > 0 {
 		err := fmt.Errorf("%w: %d not confirmed: %w", ErrLost, n, cause)
 		o.fail(err, len(flushes) == 0)
@@ -207,6 +221,9 @@ func (o *outbox) forgetFailure() {
 
 // wakeAll wakes the first of every queue, because there may be room in a link. It runs on the reader goroutine.
 func (o *outbox) wakeAll() {
+	if o.owing.Load() {
+		o.repeat()
+	}
 	if o.waiting.Load() == 0 {
 		return
 	}
@@ -223,18 +240,16 @@ func (o *outbox) own(number uint32, owner mesh.Address, epoch uint32) {
 	if number >= mesh.Partitions {
 		return
 	}
+	o.lose(int(number), errors.New("another rooms service took over"), func(p *partition) bool {
+		change := p.owner.Instance.IsZero() || p.owner.Instance != owner.Instance && epoch > p.epoch
+		if change {
+			p.owner, p.epoch = owner, epoch
+		}
+		return change
+	})
 	p := &o.parts[number]
 	p.mu.Lock()
-	change := p.owner.Instance.IsZero() || p.owner.Instance != owner.Instance && epoch > p.epoch
-	p.mu.Unlock()
-	if change {
-		o.lose(p, nil, errors.New("another rooms service took over"))
-	}
-	p.mu.Lock()
 	defer p.mu.Unlock()
-	if change {
-		p.owner, p.link = owner, nil
-	}
 	if p.owner.Instance == owner.Instance {
 		p.epoch = epoch
 	}
@@ -246,17 +261,13 @@ func (o *outbox) own(number uint32, owner mesh.Address, epoch uint32) {
 // disown notes that a rooms instance is dead.
 func (o *outbox) disown(id mesh.InstanceID) {
 	for i := range o.parts {
-		p := &o.parts[i]
-		p.mu.Lock()
-		was := p.owner.Instance == id
-		p.mu.Unlock()
-		if !was {
-			continue
-		}
-		o.lose(p, nil, errors.New("the rooms service is dead"))
-		p.mu.Lock()
-		p.owner, p.link, p.epoch = mesh.Address{}, nil, 0
-		p.mu.Unlock()
+		o.lose(i, errors.New("the rooms service is dead"), func(p *partition) bool {
+			was := p.owner.Instance == id
+			if was {
+				p.owner, p.epoch = mesh.Address{}, 0
+			}
+			return was
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/siomesh/siomesh/internal/mesh"
 	"github.com/siomesh/siomesh/internal/mesh/link"
@@ -25,6 +26,10 @@ type partition struct {
 	bytes     int    // sum of sizes
 	queue     []*waiter
 	flushes   []*flush
+	verdicts  []wire.Record // unconfirmed ones, in order; see isVerdict
+	unsent    int           // of the newest verdicts: those to be sent again, before anything else
+
+	losses atomic.Uint64 // how often operations were lost; grows under mu, before anybody is told
 }
 
 // waiter is a sender in a partition's queue.
@@ -78,14 +83,14 @@ var errNotFirst = errors.New("others wait before")
 // overhead is what an operation counts beyond its body: its header and what is kept for it.
 const overhead = 64
 
-// first tries unless others wait before. Control records pass them.
+// first tries unless others wait before. Handled marks pass them.
 func (p *partition) first(o *outbox, r *wire.Record) (*link.Link, error) {
 	select {
 	case <-o.closed:
 		return nil, ErrClosed
 	default:
 	}
-	if len(p.queue) > 0 && r.Flags&wire.FlagControl == 0 {
+	if len(p.queue) > 0 && r.Kind != wire.KindHandled {
 		return nil, ErrWindowFull
 	}
 	return p.append(o, r)
@@ -104,24 +109,25 @@ func (p *partition) turn(o *outbox, w *waiter, r *wire.Record) (*link.Link, erro
 	return p.append(o, r)
 }
 
-// append gives r its number and appends it to the owner's link. The caller holds mu.
+// append appends r to the owner's link. The caller holds mu.
 func (p *partition) append(o *outbox, r *wire.Record) (*link.Link, error) {
-	size := len(r.Body) + overhead
 	switch {
 	case p.owner.Instance.IsZero():
 		return nil, ErrNoRooms
 	case p.link == nil:
 		return nil, errNoLink
-	case p.bytes > 0 && p.bytes+size > o.window && r.Flags&wire.FlagControl == 0:
+	case p.bytes > 0 && p.bytes+len(r.Body)+overhead > o.window && r.Kind != wire.KindHandled:
 		return nil, ErrWindowFull
 	}
-	r.Op, r.PartitionEpoch = p.last+1, p.epoch
-	_, err := p.link.Append(r)
+	err := p.repeat()
+	if err == nil {
+		err = p.put(r)
+	}
 	switch {
 	case err == nil:
-		p.last++
-		p.sizes.push(size)
-		p.bytes += size
+		if isVerdict(r.Kind) {
+			p.verdicts = append(p.verdicts, *r)
+		}
 		return p.link, nil
 	case errors.Is(err, link.ErrFull):
 		return nil, ErrWindowFull
@@ -137,6 +143,19 @@ func (p *partition) append(o *outbox, r *wire.Record) (*link.Link, error) {
 	default:
 		return nil, err
 	}
+}
+
+// put gives r its number and appends it to the link. The caller holds mu.
+func (p *partition) put(r *wire.Record) error {
+	r.Op, r.PartitionEpoch = p.last+1, p.epoch
+	if _, err := p.link.Append(r); err != nil {
+		return err
+	}
+	size := len(r.Body) + overhead
+	p.last++
+	p.sizes.push(size)
+	p.bytes += size
+	return nil
 }
 
 // leave takes w out of the queue and lets the next one try.
@@ -168,13 +187,14 @@ func (p *partition) ownerNow() mesh.Address {
 	return p.owner
 }
 
-// adopt uses l from now on, if its receiver still is the owner.
-func (p *partition) adopt(owner mesh.Address, l *link.Link) {
+// adopt uses l from now on, if its receiver still is the owner, and reports whether something is to be sent again.
+func (p *partition) adopt(owner mesh.Address, l *link.Link) (repeat bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.owner == owner && p.link == nil {
 		p.link, p.begun = l, p.last
 	}
+	return p.unsent > 0
 }
 
 // confirm notes that operations up to op are done.
@@ -186,6 +206,7 @@ func (p *partition) confirm(from mesh.InstanceID, op uint64) {
 	}
 	p.bytes -= p.sizes.pop(int(op - p.confirmed))
 	p.confirmed = op
+	p.decided(op)
 	kept := p.flushes[:0]
 	for _, f := range p.flushes {
 		if f.op > op {
@@ -199,23 +220,39 @@ func (p *partition) confirm(from mesh.InstanceID, op uint64) {
 	p.wakeFirst()
 }
 
-// abandon gives up what is unconfirmed and the link. It returns how many operations and which flushes have failed. The
-// caller holds mu.
+// abandon gives up the link and what is unconfirmed; verdicts are kept. It returns how many operations are lost, and the
+// flushes that fail by that; if none is, they wait for the verdicts. Without an owner verdicts count as lost too, since
+// nobody knows when, and if, they are sent again. The caller holds mu.
 func (p *partition) abandon() (lost int, flushes []*flush) {
-	lost, flushes = p.sizes.len(), p.flushes
-	p.link, p.sizes, p.flushes, p.bytes = nil, sizes{}, nil, 0
+	if p.sizes.len() > 0 {
+		p.losses.Add(1)
+	}
+	lost = p.sizes.len()
+	if !p.owner.Instance.IsZero() {
+		lost -= len(p.verdicts) - p.unsent
+	}
+	p.link, p.sizes, p.bytes, p.unsent = nil, sizes{}, 0, len(p.verdicts)
 	p.confirmed, p.begun = p.last, p.last
+	if lost > 0 {
+		flushes, p.flushes = p.flushes, nil
+	}
+	for _, f := range p.flushes {
+		f.op = p.newest()
+	}
 	return lost, flushes
 }
+
+// newest returns the number of the newest operation, or that it will have once it is sent again. The caller holds mu.
+func (p *partition) newest() uint64 { return p.last + uint64(p.unsent) } //nolint:gosec // never negative
 
 // flush returns what waits for the newest operation, nil if nothing is unconfirmed.
 func (p *partition) flush() *flush {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.sizes.len() == 0 {
+	if p.sizes.len() == 0 && (p.unsent == 0 || p.owner.Instance.IsZero()) {
 		return nil
 	}
-	f := &flush{op: p.last, done: make(chan error, 1)}
+	f := &flush{op: p.newest(), done: make(chan error, 1)}
 	p.flushes = append(p.flushes, f)
 	return f
 }

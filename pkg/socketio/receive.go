@@ -129,6 +129,8 @@ func (h receiver) fromRooms(from mesh.InstanceID, r *wire.Record) error {
 			h.server.out.parts[r.Partition].confirm(from, r.Op)
 			return nil
 		}
+		h.server.out.parts[r.Partition].losses.Add(1)
+		h.server.reportAgain(r.Partition) // the operation may have carried a handled mark
 		h.server.out.fail(fmt.Errorf("operation refused by rooms: %.80s", r.Body), true)
 	case wire.KindGone:
 		if s := h.server.sockets.get(r.Socket); s != nil {

@@ -42,6 +42,7 @@ type ring struct {
 	slots   uint32
 	lease   uint64 // of connect records
 	hold    bool   // confirm nothing
+	lose    bool   // take operations and do nothing with them, until the link breaks: they are lost with it
 }
 
 func newRing(tb testing.TB) *ring {
@@ -186,7 +187,11 @@ func (d *roomsDouble) confirm() {
 // Record applies an operation as rooms and the edge would.
 func (d *roomsDouble) Record(from mesh.Address, r *wire.Record) error {
 	if string(r.Namespace) == "/poison" {
+		d.ring.lock(func() { d.ring.lose = false })
 		return errors.New("poison")
+	}
+	if d.loses(r) {
+		return nil
 	}
 	d.told.mu.Lock()
 	if d.told.owed[from] == nil {
@@ -212,6 +217,16 @@ func (d *roomsDouble) Record(from mesh.Address, r *wire.Record) error {
 		return nil
 	}
 	return c.apply(r)
+}
+
+// loses reports whether r is to be lost.
+func (d *roomsDouble) loses(r *wire.Record) bool {
+	d.ring.mu.Lock()
+	defer d.ring.mu.Unlock()
+	if d.ring.lose {
+		d.last[r.Partition] = r.Op
+	}
+	return d.ring.lose
 }
 
 func (d *roomsDouble) query(m bus.Msg) {
@@ -255,6 +270,12 @@ func (r *ring) broadcast(rec *wire.Record) error {
 // serverFor returns a Server on the ring's bus that is not running, and the errors it reports.
 func (r *ring) serverFor(tune ...func(*Config)) (*Server, chan error) {
 	r.tb.Helper()
+	return r.serverWith(link.Config{}, tune...)
+}
+
+// serverWith is serverFor with other links.
+func (r *ring) serverWith(links link.Config, tune ...func(*Config)) (*Server, chan error) {
+	r.tb.Helper()
 	cfg := Config{App: "test", Log: slog.New(slog.DiscardHandler)}
 	for _, f := range tune {
 		f(&cfg)
@@ -264,7 +285,7 @@ func (r *ring) serverFor(tune ...func(*Config)) (*Server, chan error) {
 		r.tb.Fatal(err)
 	}
 	self := mesh.Address{Kind: mesh.KindApp, App: cfg.App, Instance: mesh.NewInstanceID()}
-	s := newServer(cfg, mesh.Subjects{}, self, r.b, func() {}, fast(), link.Config{})
+	s := newServer(cfg, mesh.Subjects{}, self, r.b, func() {}, fast(), links)
 	if err := s.start(r.tb.Context()); err != nil {
 		r.tb.Fatal(err)
 	}

@@ -123,7 +123,7 @@ func newServer(
 	s.peers.Watch(s.peerChanged)
 	links.Healthy, links.NoResponders, links.Metrics = s.peers.Fresh, s.peers.Suspect, &s.links
 	s.endpoint = link.NewEndpoint(b, subjects, self, receiver{server: s}, cfg.Log, links)
-	s.out = newOutbox(s.endpoint.Link, cfg, s.reports.put)
+	s.out = newOutbox(s.endpoint.Link, cfg, s.reports.put, s.reportAgain)
 	s.keeper = newKeeper(s.out)
 	return s
 }

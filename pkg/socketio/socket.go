@@ -225,8 +225,9 @@ func (s *Socket) operate(ctx context.Context, r *wire.Record, volatile bool) (se
 		return false, ErrDisconnected
 	}
 	s.address(r)
+	before := s.losses()
 	if sent, err = s.ns.server.send(ctx, r, volatile); sent {
-		raise(&s.reported, r.Handled)
+		s.reports(r.Handled, before)
 	}
 	return sent, err
 }

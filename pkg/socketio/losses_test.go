@@ -1,0 +1,352 @@
+package socketio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
+	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/link"
+	"github.com/siomesh/siomesh/internal/mesh/wire"
+)
+
+// What becomes of operations when the link to rooms breaks before they are confirmed: the ring loses them, or only their
+// confirmation.
+
+// breakLink breaks the link to rooms from their side.
+func (r *ring) breakLink(s *Server) {
+	r.tb.Helper()
+	if err := s.Of("/poison").Emit("e"); err != nil {
+		r.tb.Error(err)
+	}
+}
+
+// dropLink breaks the link to rooms from this side, with nothing lost but what rooms holds back.
+func (r *ring) dropLink(s *Server) {
+	r.mu.Lock()
+	r.hold, r.lose = false, false
+	id := r.rooms.ep.Self().Instance
+	r.mu.Unlock()
+	s.endpoint.Drop(id)
+}
+
+func losing(r *ring) { r.lock(func() { r.lose = true }) }
+
+func TestAcceptIsSentAgain(t *testing.T) {
+	r, s, failures, sockets := serve(t, func(s *Socket) {
+		if err := s.Emit("lost"); err != nil {
+			t.Error(err)
+		}
+	})
+	losing(r)
+	c := r.knock(s, "/")
+	socket := receive(t, "the socket", sockets)
+	r.breakLink(s)
+	c.expect(wire.KindAccept)
+	if err := receive(t, "the loss", failures); !errors.Is(err, ErrLost) {
+		t.Errorf("got %v, want %v", err, ErrLost)
+	}
+	if err := socket.Emit("on the new link"); err != nil {
+		t.Error(err)
+	}
+	if got, want := c.expect(wire.KindEmit).String(), "19on the new link"; got != want { // behind it, and nothing else
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestRefusalIsSentAgain(t *testing.T) {
+	r := newRing(t)
+	r.startRooms()
+	s, _ := r.serverFor()
+	_ = s.Use(func(context.Context, *Socket) error { return &ConnectError{Message: "no"} })
+	run(t, s)
+	losing(r)
+	c := r.knock(s, "/")
+	eventually(t, "refused", func() bool { return s.sockets.len() == 0 && unconfirmed(s, "/") == 1 })
+	r.breakLink(s)
+	var refusal siomeshv1.Refuse
+	if err := proto.Unmarshal(c.expect(wire.KindRefuse).body, &refusal); err != nil || refusal.GetMessage() != "no" {
+		t.Errorf("got %v, %v", &refusal, err)
+	}
+}
+
+// unconfirmed returns how many operations of the namespace's partition are.
+func unconfirmed(s *Server, name string) int {
+	p := &s.out.parts[s.Of(name).partition]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.sizes.len()
+}
+
+func TestCloseIsSentAgain(t *testing.T) {
+	r, s, _, sockets := serve(t, nothing)
+	c := r.join(s, "/")
+	socket := receive(t, "the socket", sockets)
+	losing(r)
+	if err := socket.Disconnect(true); err != nil {
+		t.Fatal(err)
+	}
+	r.breakLink(s)
+	if p := c.expect(wire.KindClose); p.flags&wire.FlagClose == 0 {
+		t.Error("the connection is not closed")
+	}
+}
+
+// TestOnlyTheConfirmationIsLost shows that an edge may get a verdict twice, and that Flush waits for it without an error.
+func TestOnlyTheConfirmationIsLost(t *testing.T) {
+	r, s, failures, _ := serve(t, nothing)
+	c := r.join(s, "/")
+	p := &s.out.parts[s.Of("/").partition]
+	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s, "/") == 0 })
+	losing(r)
+	if err := s.out.send(t.Context(), verdict(s, c)); err != nil {
+		t.Fatal(err)
+	}
+	flushed := make(chan error, 1)
+	go func() { flushed <- s.Flush(t.Context()) }() // receive waits
+	eventually(t, "flush waiting", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.flushes) == 1
+	})
+	r.dropLink(s)
+	c.expect(wire.KindAccept)
+	if err := receive(t, "flush", flushed); err != nil {
+		t.Errorf("flush: %v", err)
+	}
+	if len(failures) > 0 {
+		t.Errorf("reported %v, though nothing was lost", <-failures)
+	}
+	if n := len(p.verdicts); n > 0 {
+		t.Errorf("%d verdicts are kept after their confirmation", n)
+	}
+}
+
+// verdict is an accept of a client.
+func verdict(s *Server, c *client) *wire.Record {
+	body, err := proto.Marshal(&siomeshv1.Accept{SocketId: c.id})
+	if err != nil {
+		c.ring.tb.Error(err)
+	}
+	n := s.Of(c.ns)
+	return &wire.Record{
+		Kind: wire.KindAccept, Socket: c.addr, Epoch: 1, Namespace: n.nameBytes, Partition: n.partition, Body: body,
+	}
+}
+
+// TestManyAreSentAgain loses more verdicts than the new link takes at once.
+func TestManyAreSentAgain(t *testing.T) {
+	const n = 200
+	r := newRing(t)
+	r.startRooms()
+	s, _ := r.serverWith(link.Config{WindowRecords: 8})
+	_ = s.OnConnection(nothing)
+	run(t, s)
+	losing(r)
+	clients := make([]*client, n)
+	for i := range clients {
+		clients[i] = r.knock(s, "/")
+	}
+	p := &s.out.parts[s.Of("/").partition]
+	kept := func() int {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.verdicts)
+	}
+	eventually(t, "all accepted", func() bool { return kept() == n })
+	before := p.losses.Load()
+	r.breakLink(s)
+	eventually(t, "the break", func() bool { return p.losses.Load() > before })
+	if err := s.Emit("late"); err != nil { // there are still some to be sent: it waits its turn
+		t.Error(err)
+	}
+	for _, c := range clients {
+		c.expect(wire.KindAccept)
+		if got, want := c.expect(wire.KindBroadcast).String(), "24late"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	for _, c := range clients {
+		eventually(t, "credit", c.credited)
+	}
+	eventually(t, "all confirmed", func() bool { return kept() == 0 })
+}
+
+// TestRoomsIsBack shows that verdicts survive a time without an owner, which counts as their loss meanwhile.
+func TestRoomsIsBack(t *testing.T) {
+	r, s, failures, _ := serve(t, nothing)
+	c := r.join(s, "/")
+	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s, "/") == 0 })
+	losing(r)
+	if err := s.out.send(t.Context(), verdict(s, c)); err != nil {
+		t.Fatal(err)
+	}
+	c.lock(func() { c.handled = 0 }) // as if the mark had gone the same way
+	r.mu.Lock()
+	rooms := r.rooms.ep.Self()
+	r.mu.Unlock()
+	number := s.Of("/").partition
+	s.out.disown(rooms.Instance) // what presence would have it do, if it took rooms for dead
+	if err := receive(t, "the loss", failures); !errors.Is(err, ErrLost) {
+		t.Errorf("got %v, want %v", err, ErrLost)
+	}
+	if err := s.Flush(t.Context()); !errors.Is(err, ErrLost) {
+		t.Errorf("flush: got %v, want %v", err, ErrLost)
+	}
+	if err := s.Flush(t.Context()); err != nil { // does not wait for an owner
+		t.Errorf("flush: %v", err)
+	}
+	if !s.keeper.tick() {
+		t.Error("a mark that could not be sent is forgotten")
+	}
+	r.lock(func() { r.lose = false })
+	s.out.own(uint32(number), rooms, 1) // alive after all
+	c.expect(wire.KindAccept)
+	eventually(t, "the handled mark", c.credited)
+}
+
+// TestVerdictsGoFirst shows that whoever comes first on a new link sends what is owed before.
+func TestVerdictsGoFirst(t *testing.T) {
+	r, s, _, _ := serve(t, nothing)
+	c := r.join(s, "/")
+	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s, "/") == 0 })
+	r.lock(func() { r.hold = true })
+	if err := s.out.send(t.Context(), verdict(s, c)); err != nil {
+		t.Fatal(err)
+	}
+	c.expect(wire.KindAccept) // but nothing is confirmed
+	r.mu.Lock()
+	rooms := r.rooms.ep.Self()
+	r.mu.Unlock()
+	s.out.disown(rooms.Instance)
+	r.lock(func() { r.hold = false })
+	p := &s.out.parts[s.Of("/").partition]
+	p.mu.Lock()
+	p.owner, p.link, p.epoch, p.begun = rooms, s.endpoint.Link(rooms), 1, p.last
+	p.mu.Unlock()
+	if err := s.Emit("e"); err != nil {
+		t.Fatal(err)
+	}
+	c.expect(wire.KindAccept)
+	c.expect(wire.KindBroadcast)
+}
+
+// TestFlushWaitsForEveryVerdict shows that a flush ends no sooner because the verdicts it waits for get new numbers.
+func TestFlushWaitsForEveryVerdict(t *testing.T) {
+	p := partition{owner: mesh.Address{Instance: mesh.NewInstanceID()}, last: 7, confirmed: 5}
+	for op := range uint64(2) {
+		p.sizes.push(1)
+		p.verdicts = append(p.verdicts, wire.Record{Kind: wire.KindAccept, Op: 6 + op})
+	}
+	before := p.flush()
+	p.abandon()
+	if after := p.flush(); before.op != 9 || after.op != 9 {
+		t.Errorf("flushes wait for %d and %d, want 9", before.op, after.op)
+	}
+}
+
+func TestHandledIsReportedAgain(t *testing.T) {
+	r, s, _, sockets := serve(t, func(s *Socket) { s.On("e", func(context.Context, *Event) error { return nil }) })
+	c := r.join(s, "/")
+	socket := receive(t, "the socket", sockets)
+	eventually(t, "credit", c.credited)
+	for i, cut := range map[string]func(*Server){"rooms breaks the link": r.breakLink, "the app does": r.dropLink} {
+		losing(r)
+		c.emit("", "e")
+		eventually(t, "a report on its way", func() (sent bool) {
+			c.lock(func() { sent = socket.reported.Load() == c.seq && c.handled < c.seq })
+			return sent
+		})
+		cut(s)
+		eventually(t, i+": the report repeated", c.credited)
+		eventually(t, "nothing owed", func() bool { return !socket.dirty.Load() })
+	}
+	if err := errors.Join(s.Emit("e"), s.Flush(t.Context())); err != nil && !errors.Is(err, ErrLost) {
+		t.Error(err)
+	}
+}
+
+// TestReportBehindALoss shows that a mark sent before a loss, and noted after it, is reported again.
+func TestReportBehindALoss(t *testing.T) {
+	r, s, _, sockets := serve(t, nothing)
+	c := r.join(s, "/")
+	socket := receive(t, "the socket", sockets)
+	eventually(t, "credit", func() bool { return socket.handled.Load() == 1 && socket.reported.Load() == 1 && !socket.dirty.Load() })
+	c.lock(func() { c.handled = 0 })
+	before := socket.losses()
+	s.out.parts[s.Of("/").partition].losses.Add(1)
+	socket.reports(1, before)
+	eventually(t, "the report repeated", c.credited)
+}
+
+func TestRefusedOperation(t *testing.T) {
+	r, s, failures, sockets := serve(t, nothing)
+	c := r.join(s, "/")
+	socket := receive(t, "the socket", sockets)
+	eventually(t, "credit", func() bool { return socket.reported.Load() == 1 && !socket.dirty.Load() })
+	c.lock(func() { c.handled = 0 }) // the operation that carried it was refused
+	l := r.toApp(s)
+	if _, err := l.Append(&wire.Record{
+		Kind: wire.KindOpFailed, Flags: wire.FlagControl, Partition: mesh.Partition("/"), Op: 1, Body: []byte("too large"),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	l.Flush()
+	if err := receive(t, "the failure", failures); err == nil {
+		t.Error("got no error")
+	}
+	eventually(t, "the report repeated", c.credited)
+}
+
+// TestVerdictWaitsForRooms shows that a socket is decided over however long it takes.
+func TestVerdictWaitsForRooms(t *testing.T) {
+	r := newRing(t)
+	s, failures := r.serverFor(short)
+	_ = s.OnConnection(nothing)
+	_ = s.Of("/closed").Use(func(context.Context, *Socket) error { return fmt.Errorf("no\xff") })
+	run(t, s)
+	in, out := r.knock(s, "/"), r.knock(s, "/closed")
+	for range 2 {
+		if err := receive(t, "the wait", failures); !errors.Is(err, ErrNoRooms) {
+			t.Errorf("got %v, want %v", err, ErrNoRooms)
+		}
+	}
+	left := r.knock(s, "/")
+	_ = receive(t, "the third wait", failures)
+	left.leave("transport close")
+	eventually(t, "the one who left forgotten", func() bool { return s.sockets.len() == 2 && s.workers.wait(canceled()) == 2 })
+	r.startRooms()
+	in.expect(wire.KindAccept)
+	var refusal siomeshv1.Refuse
+	if err := proto.Unmarshal(out.expect(wire.KindRefuse).body, &refusal); err != nil || refusal.GetMessage() != "no\ufffd" {
+		t.Errorf("got %v, %v", &refusal, err)
+	}
+	if len(failures) > 0 {
+		t.Errorf("reported again: %v", <-failures)
+	}
+}
+
+func canceled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+func TestRefusalTooLarge(t *testing.T) {
+	r := newRing(t)
+	r.startRooms()
+	s, failures := r.serverFor(func(c *Config) { c.MaxPacket = 1000 })
+	_ = s.Use(func(context.Context, *Socket) error { return &ConnectError{Message: "no", Data: make([]int, 1000)} })
+	run(t, s)
+	var refusal siomeshv1.Refuse
+	if err := proto.Unmarshal(r.knock(s, "/").expect(wire.KindRefuse).body, &refusal); err != nil || refusal.GetMessage() != internalError {
+		t.Errorf("got %v, %v", &refusal, err)
+	}
+	if err := receive(t, "the error", failures); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("got %v, want %v", err, ErrTooLarge)
+	}
+}

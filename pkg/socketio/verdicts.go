@@ -1,0 +1,58 @@
+package socketio
+
+import "github.com/siomesh/siomesh/internal/mesh/wire"
+
+// When the link to rooms breaks, or another rooms instance takes over, operations that are not confirmed are lost, and
+// reported as such. For three kinds a report is not enough: without an accept or refusal the edge would leave the client
+// waiting for ever, and without a close it would keep a socket that is forgotten here. So these, the verdicts, are kept
+// until they are confirmed and sent again, as new operations before all others, on the next link. An edge that has carried
+// out one of them ignores the second: the socket has been accepted, or is gone.
+
+func isVerdict(k wire.Kind) bool {
+	return k == wire.KindAccept || k == wire.KindRefuse || k == wire.KindClose
+}
+
+// repeat sends again what must be, as far as the link has room; then it returns ErrFull. The caller holds mu.
+func (p *partition) repeat() error {
+	for p.unsent > 0 {
+		if err := p.put(&p.verdicts[len(p.verdicts)-p.unsent]); err != nil {
+			return err
+		}
+		p.unsent--
+	}
+	return nil
+}
+
+// decided forgets the verdicts up to operation op, which is confirmed. The caller holds mu.
+func (p *partition) decided(op uint64) {
+	n := 0
+	for n < len(p.verdicts)-p.unsent && p.verdicts[n].Op <= op {
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	rest := copy(p.verdicts, p.verdicts[n:])
+	clear(p.verdicts[rest:])
+	if p.verdicts = p.verdicts[:rest]; rest == 0 {
+		p.verdicts = nil
+	}
+}
+
+// repeat has every partition that has verdicts to send again go on with it.
+func (o *outbox) repeat() {
+	o.owing.Store(false)
+	for i := range o.parts {
+		p := &o.parts[i]
+		p.mu.Lock()
+		l := p.link
+		if p.unsent == 0 || l == nil {
+			p.mu.Unlock()
+			continue
+		}
+		o.owing.Store(true) // before trying: a mark after that tells of room, and this goes on
+		_ = p.repeat()      // if the link is broken it tells that, and they go on the next one
+		p.mu.Unlock()
+		o.flusher.soon(l)
+	}
+}
