@@ -20,7 +20,12 @@ func needNode(tb testing.TB) {
 			tb.Fatal("missing: Node 20 or later, with npm: https://nodejs.org/en/download")
 		}
 	}
-	if _, err := os.Stat("node_modules/socket.io-client/package.json"); !errors.Is(err, fs.ErrNotExist) {
+	missing := false
+	for _, name := range []string{"socket.io-client", "socket.io-client-v2"} {
+		_, err := os.Stat("node_modules/" + name + "/package.json")
+		missing = missing || errors.Is(err, fs.ErrNotExist)
+	}
+	if !missing {
 		return
 	}
 	cmd := exec.CommandContext(tb.Context(), "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")

@@ -4,13 +4,15 @@ package main
 
 import (
 	"github.com/siomesh/siomesh/examples/serve"
+	"github.com/siomesh/siomesh/pkg/siomesh"
 	"github.com/siomesh/siomesh/pkg/socketio"
 )
 
 type cli struct {
 	serve.Flags
 
-	Instance string `placeholder:"NAME" default:"only" help:"What this instance calls itself when a client asks."`
+	Instance  string `placeholder:"NAME" default:"only" help:"What this instance calls itself when a client asks."`
+	AllowEIO3 bool   `name:"allow-eio3" env:"SIOMESH_ALLOW_EIO3" help:"With --listen: take clients of Socket.IO 2.x too."`
 }
 
 func main() {
@@ -19,5 +21,6 @@ func main() {
 		Name:        "app",
 		Description: "The application under the end-to-end scenarios.",
 		Register:    func(io *socketio.Server) error { return register(io, c.Instance) },
+		Tune:        func(cfg *siomesh.Config) { cfg.AllowEIO3 = c.AllowEIO3 },
 	})
 }
