@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/rs/cors"
@@ -359,6 +360,16 @@ func TestRemoteAddr(t *testing.T) {
 	if got, want := p.s.RemoteAddr(), w.conn.LocalAddr().String(); got != want {
 		t.Errorf("WebSocket: address %q, want %q", got, want)
 	}
+}
+
+// EIO-002, EIO-003, EIO-004: what is configured is what the client is told, and nothing else.
+func TestHandshakeNumbers(t *testing.T) {
+	e := newEnv(t, Config{
+		MaxHTTPBufferSize: 1234, PingInterval: 5 * time.Second, PingTimeout: 67 * time.Millisecond,
+		GenerateID: func(*http.Request) (SessionID, error) { return "me", nil },
+	}, options{})
+	wantResponse(t, e.do(t.Context(), http.MethodGet, "transport=polling", ""), 200,
+		`0{"sid":"me","upgrades":["websocket"],"pingInterval":5000,"pingTimeout":67,"maxPayload":1234}`)
 }
 
 // EIO-007: nothing to upgrade to.

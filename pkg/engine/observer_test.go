@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/gobwas/ws"
 )
 
 // notes records what an observer is told.
@@ -172,6 +174,15 @@ func TestObserveDrainLater(t *testing.T) {
 		n.want()
 		c.text()
 		n.want("drain") // EVT-001
+		pinged := make(chan struct{})
+		go func() { // the pipe takes it when the server reads; waited for below
+			defer close(pinged)
+			c.write(ws.NewPingFrame(nil))
+		}()
+		c.want(ws.OpPong)
+		<-pinged
+		synctest.Wait()
+		n.want() // EVT-001: nothing was flushed
 
 		if err := p.s.Send(text("never")); err != nil {
 			t.Fatal(err)

@@ -154,12 +154,16 @@ func TestUpgradeWhileClosing(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.p.s.Close()
+		start := time.Now()
 		w.send("5")
 		if got := w.text(); got != "4last" {
 			t.Errorf("got %q", got)
 		}
 		w.wantClose("")
 		c.p.waitClosed(ForcedClose)
+		if d := time.Since(start); d != 0 { // UPG-014: not when the close has timed out
+			t.Errorf("closed %v after the upgrade, want at once", d)
+		}
 	})
 }
 
