@@ -94,6 +94,42 @@ func TestServerDisconnects(t *testing.T) {
 	}
 }
 
+// TestEdgeAnswersFirst shows that the edge's answer to Disconnect may come before that has returned.
+func TestEdgeAnswersFirst(t *testing.T) {
+	ended := make(chan Disconnect, 4)
+	queued := make(chan struct{})
+	r, s, _, _ := serve(t, func(s *Socket) {
+		s.On("bye", func(context.Context, *Event) error {
+			<-queued
+			s.finish(Disconnect{Reason: "the answer"}, inOrder)
+			s.finish(Disconnect{Reason: "server namespace disconnect"}, atOnce)
+			return nil
+		})
+		s.On("bye", func(context.Context, *Event) error { t.Error("handler after Disconnect"); return nil }) // SOC-028
+		s.On("more", func(context.Context, *Event) error { t.Error("event after Disconnect"); return nil })
+		s.OnDisconnect(func(d Disconnect) { ended <- d })
+	})
+	c := r.join(s, "/")
+	c.emit("", "bye")
+	c.emit("", "more")
+	eventually(t, "the second event queued", func() bool {
+		for _, socket := range s.sockets.all(mesh.InstanceID{}) {
+			socket.mu.Lock()
+			defer socket.mu.Unlock()
+			return len(socket.inbox.jobs) == 1 && socket.handled.Load() == 1
+		}
+		return false
+	})
+	close(queued)
+	if d := receive(t, "the disconnect", ended); d.Reason != "server namespace disconnect" {
+		t.Errorf("got %+v", d)
+	}
+	eventually(t, "idle", func() bool { return s.workers.wait(t.Context()) == 0 })
+	if len(ended) > 0 {
+		t.Errorf("a second disconnect %+v", <-ended)
+	}
+}
+
 func TestEdgeEnds(t *testing.T) {
 	ended := make(chan string, 4)
 	r, s, _, sockets := serve(t, func(s *Socket) {

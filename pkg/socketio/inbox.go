@@ -69,14 +69,15 @@ func (s *Socket) push(j job) error {
 	return nil
 }
 
-// finish ends the socket: what it still owes the application happens on its worker. Only the first call has a say.
+// finish ends the socket: what it still owes the application happens on its worker. Only the first call has a say; but when
+// the server ends the socket, the edge's answer may come before the call that caused it.
 func (s *Socket) finish(d Disconnect, how manner) {
 	s.mu.Lock()
 	in := &s.inbox
 	if how != drained {
 		s.abandon()
 	}
-	if in.end != nil {
+	if in.end != nil && (how != atOnce || in.over) {
 		s.mu.Unlock()
 		return
 	}
@@ -109,15 +110,19 @@ func (s *Socket) startAndUnlock() {
 // work does what waits, until nothing does.
 func (s *Socket) work() {
 	normal := false
+	var j job
 	defer func() {
 		if !normal { // a handler ended the goroutine (runtime.Goexit); the socket goes on with another
+			s.mark(j) // as handled as it will ever be
 			s.mu.Lock()
 			s.inbox.busy = false
 			s.startAndUnlock()
 		}
 	}()
 	for {
-		j, end, ok := s.next()
+		var end *Disconnect
+		var ok bool
+		j, end, ok = s.next()
 		switch {
 		case !ok:
 			normal = true
