@@ -6,13 +6,14 @@ import (
 	"strconv"
 )
 
-// Errors that callers branch on. Returned errors wrap them.
+// Errors that callers branch on. Returned errors are or wrap them.
 var (
-	// ErrClosed says that the Server was closed.
+	// ErrClosed says that the Server was closed, or that its Run has ended.
 	ErrClosed = errors.New("socketio: closed")
 	// ErrNotRunning says that a Server inside a mesh that is embedded in this process was used before Run.
 	ErrNotRunning = errors.New("socketio: not running")
-	// ErrRunning says that Run was called before: namespaces can get no more handlers, and Run cannot be called again.
+	// ErrRunning says that Run was called before: namespaces can get no more handlers or middlewares, and Run cannot be
+	// called again.
 	ErrRunning = errors.New("socketio: already running")
 	// ErrDisconnected says that the socket is no longer, or not yet, connected.
 	ErrDisconnected = errors.New("socketio: socket is disconnected")
@@ -24,7 +25,7 @@ var (
 	ErrNoRooms = errors.New("socketio: no rooms service")
 	// ErrWindowFull says that too much was unconfirmed for longer than Config.EmitTimeout.
 	ErrWindowFull = errors.New("socketio: operation window full")
-	// ErrTooLarge says that a packet is larger than Config.MaxPacket.
+	// ErrTooLarge says that a packet, or the refusal of a client, is larger than Config.MaxPacket.
 	ErrTooLarge = errors.New("socketio: packet too large")
 	// ErrLost says that operations accepted earlier were never confirmed: the rooms service that had them is gone, or
 	// the link to it broke. Some of them may have been carried out. What decides over a socket is not lost by that: that

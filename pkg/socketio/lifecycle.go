@@ -11,7 +11,7 @@ import (
 // Run announces the namespaces and serves their sockets until ctx ends or Close is called. Then it drains: it takes no new
 // sockets, lets running handlers finish for Config.DrainTimeout, raises the disconnect of its sockets with the reason
 // "server shutting down", waits until what it did is confirmed, and says goodbye. It returns nil then, ErrDrain if handlers
-// did not finish, or why the mesh was lost. The Server is closed afterwards. The handlers' context has the values of ctx.
+// did not finish, why what it did was not confirmed, or why the mesh was lost. The Server is closed afterwards. The handlers' context has the values of ctx.
 // That it serves, and why it stops, is logged.
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.begin(ctx); err != nil {

@@ -66,7 +66,7 @@ func TestRefusalIsSentAgain(t *testing.T) {
 	run(t, s)
 	losing(r)
 	c := r.knock(s, "/")
-	eventually(t, "refused", func() bool { return s.sockets.len() == 0 && unconfirmed(s, "/") == 1 })
+	eventually(t, "refused", func() bool { return s.sockets.len() == 0 && unconfirmed(s) == 1 })
 	r.breakLink(s)
 	var refusal siomeshv1.Refuse
 	if err := proto.Unmarshal(c.expect(wire.KindRefuse).body, &refusal); err != nil || refusal.GetMessage() != "no" {
@@ -74,9 +74,9 @@ func TestRefusalIsSentAgain(t *testing.T) {
 	}
 }
 
-// unconfirmed returns how many operations of the namespace's partition are.
-func unconfirmed(s *Server, name string) int {
-	p := &s.out.parts[s.Of(name).partition]
+// unconfirmed returns how many operations on "/" are.
+func unconfirmed(s *Server) int {
+	p := &s.out.parts[s.Of("/").partition]
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.sizes.len()
@@ -101,7 +101,7 @@ func TestOnlyTheConfirmationIsLost(t *testing.T) {
 	r, s, failures, _ := serve(t, nothing)
 	c := r.join(s, "/")
 	p := &s.out.parts[s.Of("/").partition]
-	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s, "/") == 0 })
+	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 })
 	losing(r)
 	if err := s.out.send(t.Context(), verdict(s, c)); err != nil {
 		t.Fatal(err)
@@ -180,7 +180,7 @@ func TestManyAreSentAgain(t *testing.T) {
 func TestRoomsIsBack(t *testing.T) {
 	r, s, failures, _ := serve(t, nothing)
 	c := r.join(s, "/")
-	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s, "/") == 0 })
+	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 })
 	losing(r)
 	if err := s.out.send(t.Context(), verdict(s, c)); err != nil {
 		t.Fatal(err)
@@ -213,7 +213,7 @@ func TestRoomsIsBack(t *testing.T) {
 func TestVerdictsGoFirst(t *testing.T) {
 	r, s, _, _ := serve(t, nothing)
 	c := r.join(s, "/")
-	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s, "/") == 0 })
+	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 })
 	r.lock(func() { r.hold = true })
 	if err := s.out.send(t.Context(), verdict(s, c)); err != nil {
 		t.Fatal(err)

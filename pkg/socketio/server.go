@@ -168,7 +168,7 @@ func (s *Server) Flush(ctx context.Context) error {
 }
 
 // OnError adds a handler for what no method could return: errors and panics of handlers (*HandlerError), lost operations
-// (ErrLost), handlers added too late (ErrRunning). They are called one at a time, on a goroutine of their own, and must not
+// (ErrLost), operations that rooms refused, clients that could not be answered, handlers added too late (ErrRunning). They are called one at a time, on a goroutine of their own, and must not
 // call Close or end. Without a handler errors are logged.
 func (s *Server) OnError(f func(error)) { s.reports.handle(f) }
 

@@ -33,7 +33,7 @@ const (
 	// Rooms → app.
 	KindConfirm   Kind = 40 // operations up to Op of Partition are applied         Body: empty
 	KindGone      Kind = 41 // rooms → app and edge → rooms: the edge has no such socket   Body: empty
-	KindEdgeEnded Kind = 42 // rooms → app: an edge is dead with all its sockets    Body: the edge's instance id
+	KindEdgeEnded Kind = 42 // rooms → app: the edge's sockets up to Lease are gone (0: all)   Body: the edge's instance id
 	KindOpFailed  Kind = 43 // rooms → app: operation Op of Partition was refused   Body: reason, plain text
 
 	// Edge → rooms, and rooms → edge.
