@@ -2,8 +2,10 @@ package socketio
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/siomesh/siomesh/pkg/protocol"
 )
