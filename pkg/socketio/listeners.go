@@ -2,8 +2,10 @@ package socketio
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/siomesh/siomesh/pkg/protocol"
 )
@@ -88,13 +90,13 @@ func On[T, R any](s *Socket, event string, f func(ctx context.Context, in T) (R,
 		}
 		switch {
 		case err != nil:
-			return firstError(err, e.Ack(ackError{Error: err.Error()}))
+			return firstError(err, e.Ack(ackErrorOf(err)))
 		case noResult:
 			return e.Ack()
 		default:
 			err = e.Ack(out)
 			if err != nil { // the result may be what cannot be encoded
-				return firstError(err, e.Ack(ackError{Error: err.Error()}))
+				return firstError(err, e.Ack(ackErrorOf(err)))
 			}
 			return nil
 		}
@@ -104,6 +106,15 @@ func On[T, R any](s *Socket, event string, f func(ctx context.Context, in T) (R,
 // ackError is the acknowledgement of a typed handler that failed.
 type ackError struct {
 	Error string `json:"error"`
+}
+
+// ackErrorOf is what the client is told of a failure: the handler's own words, but nothing of a panic.
+func ackErrorOf(err error) ackError {
+	var panicked *PanicError
+	if errors.As(err, &panicked) {
+		return ackError{Error: internalError}
+	}
+	return ackError{Error: strings.ToValidUTF8(err.Error(), "\ufffd")}
 }
 
 func firstError(err, _ error) error { return err }
