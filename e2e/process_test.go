@@ -112,9 +112,17 @@ func (p *process) kill(tb testing.TB) {
 	<-p.ended
 }
 
-// pause stops the process from running; resume goes on where it was.
-func (p *process) pause(tb testing.TB)  { p.signal(tb, syscall.SIGSTOP) }
-func (p *process) resume(tb testing.TB) { p.signal(tb, syscall.SIGCONT) }
+// pause stops the process from running.
+func (p *process) pause(tb testing.TB) {
+	tb.Helper()
+	p.signal(tb, syscall.SIGSTOP)
+}
+
+// resume has a paused process go on where it was.
+func (p *process) resume(tb testing.TB) {
+	tb.Helper()
+	p.signal(tb, syscall.SIGCONT)
+}
 
 func (p *process) signal(tb testing.TB, s syscall.Signal) {
 	tb.Helper()
