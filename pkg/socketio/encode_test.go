@@ -80,7 +80,7 @@ func TestEncodeEvent(t *testing.T) {
 			`["e",{"Blob":{"_placeholder":true,"num":0},"name":"n","When":"2024-05-06T07:08:09Z"}]`,
 			[][]byte{x},
 		},
-		{"marshaler", []any{own{x}, []any{own{x}, y}}, `["e",{"own":true},[{"own":true},{"_placeholder":true,"num":0}]]`, [][]byte{y}},
+		{"PAR-023 marshaler", []any{own{x}, []any{own{x}, y}}, `["e",{"own":true},[{"own":true},{"_placeholder":true,"num":0}]]`, [][]byte{y}},
 		{
 			"arrays",
 			[]any{fixed{Key: [2]byte{1, 2}, Two: [2][]byte{x, y}}},
