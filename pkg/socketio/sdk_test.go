@@ -138,7 +138,7 @@ func TestMiddlewares(t *testing.T) {
 		}
 	})
 	eventually(t, "the connection handler", func() bool { return len(order) == 3 }) // it runs behind the accept
-	for user, want := range map[string]string{ // MID-003, MID-004: data only if there is some
+	for user, want := range map[string]string{                                      // MID-003, MID-004: data only if there is some
 		"refused": `"not authorized" {"retry":true}`, "failing": `"plain" `, "panicking": `"internal server error" `,
 	} {
 		c := r.knock(s, "/admin", as(user))
