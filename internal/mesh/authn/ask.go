@@ -23,18 +23,27 @@ const Unavailable = "authentication unavailable"
 // answered something else than a verdict it is ErrUnreadable, which the caller counts and treats as the refusal
 // Unavailable. Any other error says that the request cannot be sent at all (too large, say) and amounts to a refusal too.
 func Ask(ctx context.Context, b bus.Bus, s mesh.Subjects, req *ConnectRequest) (*ConnectReply, error) {
+	answer, err := ask(ctx, b, s.AuthConnect(), req)
+	if err != nil {
+		return nil, err
+	}
+	return DecodeConnectReply(answer)
+}
+
+// ask returns what somebody answered.
+func ask(ctx context.Context, b bus.Bus, subject string, question any) ([]byte, error) {
 	var data bytes.Buffer
 	encoder := json.NewEncoder(&data)
 	encoder.SetEscapeHTML(false) // it would make six bytes of each < in what clients send
-	if err := encoder.Encode(req); err != nil {
+	if err := encoder.Encode(question); err != nil {
 		return nil, fmt.Errorf("encode auth request: %w", err)
 	}
-	answer, err := b.Request(ctx, s.AuthConnect(), data.Bytes())
+	answer, err := b.Request(ctx, subject, data.Bytes())
 	if err != nil {
 		if errors.Is(err, bus.ErrTooLarge) {
 			return nil, fmt.Errorf("ask auth: %w", err)
 		}
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return DecodeConnectReply(answer)
+	return answer, nil
 }

@@ -1,6 +1,6 @@
-// Package authn is the auth contract of the mesh as Go types: what an edge asks before a client may join a namespace, and
-// what any auth service, the stock one or another in any language, answers. It decides nothing itself. Start at Ask for the
-// asking side, at DecodeConnectRequest for the answering side.
+// Package authn is the auth contract of the mesh as Go types: what an edge asks before a client may open a session or join a
+// namespace, and what any auth service, the stock one or another in any language, answers. It decides nothing itself. Start
+// at Ask for the asking side, at DecodeConnectRequest for the answering side; handshake.go is the same for sessions.
 package authn
 
 import (
