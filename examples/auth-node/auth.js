@@ -1,4 +1,4 @@
-// An auth service for siomesh: answers who may join a namespace. Run it in place of `siomesh auth`, never beside it:
+// An auth service for siomesh: answers who may join a namespace and, to edges with --auth-handshake, who may open a session. Run it in place of `siomesh auth`, never beside it:
 //
 //   node auth.js --nats nats://127.0.0.1:4222
 import { parseArgs } from "node:util";
@@ -17,18 +17,31 @@ function decide({ namespace, auth }) {
   return { allow: true, ...who };
 }
 
+// Who may open a session at all: nobody from a blocked address. The headers go out with the response.
+const blocked = new Set(["203.0.113.7"]);
+
+function admit({ handshake }) {
+  if (blocked.has(handshake.address)) return { allow: false, message: "blocked" };
+  return { allow: true, headers: { "x-auth": "node" } };
+}
+
 const { values } = parseArgs({ options: { nats: { type: "string", default: "nats://127.0.0.1:4222" } } });
 const nats = await connect({ servers: values.nats, name: "auth-node", maxReconnectAttempts: -1 });
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => nats.drain());
 
 const { decode, encode } = JSONCodec();
-const requests = nats.subscribe("sio.v1.auth.connect", { queue: "auth" });
-await nats.flush();
-console.log("auth-node: ready");
-for await (const request of requests) {
-  try {
-    request.respond(encode(decide(decode(request.data))));
-  } catch {
-    request.respond(encode({ allow: false, message: "malformed request" }));
+
+async function serve(subject, answer) {
+  for await (const request of nats.subscribe(subject, { queue: "auth" })) {
+    try {
+      request.respond(encode(answer(decode(request.data))));
+    } catch {
+      request.respond(encode({ allow: false, message: "malformed request" }));
+    }
   }
 }
+
+const serving = [serve("sio.v1.auth.connect", decide), serve("sio.v1.auth.handshake", admit)];
+await nats.flush();
+console.log("auth-node: ready");
+await Promise.all(serving);

@@ -133,6 +133,17 @@ func wantAnswers(t *testing.T, b bus.Bus, questions []question) {
 	}
 }
 
+// wantAdmitted asks whether an address may open a session.
+func wantAdmitted(t *testing.T, b bus.Bus, address string, want *authn.HandshakeReply) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	got, err := authn.AskHandshake(ctx, b, mesh.Subjects{}, &authn.HandshakeRequest{Handshake: authn.Handshake{Address: address}})
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("handshake from %s: got %+v, %v, want %+v", address, got, err, want)
+	}
+}
+
 func TestNodeExampleReplacesTheService(t *testing.T) {
 	url := natstest.Run(t)
 	b := dial(t, url)
@@ -148,6 +159,8 @@ func TestNodeExampleReplacesTheService(t *testing.T) {
 		{"without token", "/", `{}`, signIn},
 		{"without auth", "/", ``, signIn},
 	})
+	wantAdmitted(t, b, "192.0.2.1", &authn.HandshakeReply{Allow: true, Headers: map[string]authn.Values{"x-auth": {"node"}}})
+	wantAdmitted(t, b, "203.0.113.7", &authn.HandshakeReply{Message: "blocked"})
 	for _, malformed := range []string{"hello", "", "null"} {
 		if got, want := askRaw(t, b, malformed), `{"allow":false,"message":"malformed request"}`; got != want {
 			t.Errorf("%q: got %s, want %s", malformed, got, want)
@@ -175,6 +188,7 @@ func TestShellExampleReplacesTheService(t *testing.T) {
 		{"nothing", "/", ``, &authn.ConnectReply{Message: "say the magic words"}},
 	}
 	wantAnswers(t, b, questions)
+	wantAdmitted(t, b, "192.0.2.1", &authn.HandshakeReply{Allow: true, Headers: map[string]authn.Values{"x-auth": {"shell"}}})
 	if err := b.Publish("sio.v1.auth.connect", []byte("nobody waits for an answer")); err != nil {
 		t.Errorf("publish: %v", err)
 	}
@@ -184,7 +198,7 @@ func TestShellExampleReplacesTheService(t *testing.T) {
 		for _, c := range shells(t, nats.Server()) {
 			n += c.OutMsgs
 		}
-		return n == int64(5*len(questions)+1)
+		return n == int64(5*len(questions)+2)
 	})
 	// They answered pings, or they would have been thrown out several times by now.
 	wait(t, "long connections", func() bool {

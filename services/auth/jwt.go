@@ -43,8 +43,8 @@ func newJWT(keys Keys) (*jwtPolicy, string, error) {
 	return p, warning, nil
 }
 
-func (p *jwtPolicy) decide(q *authn.ConnectRequest, now time.Time) (*authn.ConnectReply, outcome) {
-	token, why := presented(q)
+func (p *jwtPolicy) decide(shown credential, now time.Time) (*authn.ConnectReply, outcome) {
+	token, why := shown()
 	if why != allowed {
 		return refuse(why), why
 	}

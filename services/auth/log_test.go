@@ -22,7 +22,7 @@ func TestLogKeepsSecrets(t *testing.T) {
 		`{"namespace":"/chat","socket":"/chat#secret","auth":{},"handshake":{"headers":{},"query":{}}}`,
 		`{"namespace":"/chat","socket":"secret"`,
 	} {
-		s.decide([]byte(request))
+		s.connect([]byte(request))
 	}
 	if got := logged.String(); !strings.Contains(got, "auth verdict") || strings.Contains(got, "secret") {
 		t.Errorf("logged %q, want the verdict without the socket id", got)

@@ -45,10 +45,13 @@ func refuse(why outcome) *authn.ConnectReply {
 	return &authn.ConnectReply{Message: message}
 }
 
-// policy decides the requests of some namespaces. Implementations are immutable and safe for concurrent use.
+// policy decides by what a client shows. Implementations are immutable and safe for concurrent use.
 type policy interface {
-	decide(q *authn.ConnectRequest, now time.Time) (*authn.ConnectReply, outcome)
+	decide(shown credential, now time.Time) (*authn.ConnectReply, outcome)
 }
+
+// credential returns the token that a client shows, or the outcome of a refusal.
+type credential func() (token string, why outcome)
 
 // rule is one policy with its name, which is a label value of a metric.
 type rule struct {
@@ -115,17 +118,23 @@ func splitPolicy(line string) (pattern, name string, err error) {
 
 // make returns the policy of a name, with its keys.
 func (p *Policies) make(name string, keys Keys) (policy, error) {
+	made, warning, err := newPolicy(name, keys)
+	if warning != "" {
+		p.warnings = append(p.warnings, warning)
+	}
+	return made, err
+}
+
+// newPolicy returns the policy of a name that needs keys, and a warning if they are weak.
+func newPolicy(name string, keys Keys) (made policy, warning string, err error) {
 	switch name {
 	case "tokens":
-		return newTokens(keys)
+		made, err = newTokens(keys)
+		return made, "", err
 	case "jwt":
-		made, warning, err := newJWT(keys)
-		if warning != "" {
-			p.warnings = append(p.warnings, warning)
-		}
-		return made, err
+		return newJWT(keys)
 	default:
-		return nil, fmt.Errorf("no policy is called %.40q: want allow, tokens or jwt", name)
+		return nil, "", fmt.Errorf("no policy is called %.40q: want allow, tokens or jwt", name)
 	}
 }
 
@@ -156,7 +165,7 @@ func (p Policies) decide(q *authn.ConnectRequest, now time.Time) (*authn.Connect
 	if !ok {
 		return refuse(noPolicy), "none", noPolicy
 	}
-	verdict, why := r.decide(q, now)
+	verdict, why := r.decide(func() (string, outcome) { return presented(q) }, now)
 	return verdict, r.name, why
 }
 
@@ -175,6 +184,6 @@ func (p Policies) find(namespace string) (rule, bool) {
 // allow lets everybody in, as nobody in particular.
 type allow struct{}
 
-func (allow) decide(*authn.ConnectRequest, time.Time) (*authn.ConnectReply, outcome) {
+func (allow) decide(credential, time.Time) (*authn.ConnectReply, outcome) {
 	return &authn.ConnectReply{Allow: true}, allowed
 }

@@ -1,5 +1,5 @@
-// Package auth is the stock auth service: it says whether a client may join a namespace, by one policy per namespace. Any
-// other program that answers the same JSON on the same subject replaces it; a mesh has one implementation, never two side
+// Package auth is the stock auth service: it says whether a client may join a namespace, by one policy per namespace, and
+// whether it may open a session, by one policy. Any other program that answers the same JSON on the same subjects replaces it; a mesh has one implementation, never two side
 // by side. Several instances share the work as one queue group. It holds no state and no connection to a client. Start at
 // Service for the plumbing, at policies.go for what is decided.
 package auth
@@ -23,10 +23,11 @@ import (
 
 // Config of a Service.
 type Config struct {
-	Policies    Policies // required, see ParsePolicies
-	Concurrency int      // requests handled at the same time; twice the processors if 0
-	Waiting     int      // requests that may wait behind those; beyond it they are lost and asked again; 4096 if 0
-	Metrics     *Metrics // nil counts nothing
+	Policies    Policies        // required, see ParsePolicies
+	Handshake   HandshakePolicy // who may open a session; the zero value lets everybody
+	Concurrency int             // requests handled at the same time; twice the processors if 0
+	Waiting     int             // requests that may wait behind those; beyond it they are lost and asked again; 4096 if 0
+	Metrics     *Metrics        // nil counts nothing
 }
 
 func (c Config) withDefaults() Config {
@@ -46,7 +47,7 @@ type Service struct {
 	log      *slog.Logger
 	cfg      Config
 
-	requests  chan bus.Msg // to the workers
+	requests  chan inquiry // to the workers
 	ready     chan struct{}
 	readyOnce sync.Once
 }
@@ -67,7 +68,7 @@ func New(b bus.Bus, s mesh.Subjects, log *slog.Logger, cfg Config) (*Service, er
 		subjects: s,
 		log:      log,
 		cfg:      cfg,
-		requests: make(chan bus.Msg),
+		requests: make(chan inquiry),
 		ready:    make(chan struct{}),
 	}, nil
 }
@@ -79,6 +80,7 @@ func (s *Service) Ready() <-chan struct{} { return s.ready }
 // receiving.
 func (s *Service) Run(ctx context.Context) error {
 	s.cfg.Policies.warn(s.log)
+	s.cfg.Handshake.warn(s.log)
 	g, ctx := errgroup.WithContext(ctx)
 	receiver := s.bus.NewReceiver(bus.Control, s.cfg.Waiting)
 	g.Go(func() error { return receiver.Run(ctx) })
@@ -86,14 +88,19 @@ func (s *Service) Run(ctx context.Context) error {
 		g.Go(func() error { s.work(ctx); return nil })
 	}
 	g.Go(func() error {
-		err := receiver.Subscribe(s.subjects.AuthConnect(), mesh.AuthQueue, func(m bus.Msg) {
-			select {
-			case s.requests <- m:
-			case <-ctx.Done():
+		for subject, decide := range map[string]func([]byte) any{
+			s.subjects.AuthConnect():   func(data []byte) any { return s.connect(data) },
+			s.subjects.AuthHandshake(): func(data []byte) any { return s.handshake(data) },
+		} {
+			err := receiver.Subscribe(subject, mesh.AuthQueue, func(m bus.Msg) {
+				select {
+				case s.requests <- inquiry{m, decide}:
+				case <-ctx.Done():
+				}
+			})
+			if err != nil {
+				return err
 			}
-		})
-		if err != nil {
-			return err
 		}
 		s.readyOnce.Do(func() { close(s.ready) })
 		return nil
@@ -104,11 +111,17 @@ func (s *Service) Run(ctx context.Context) error {
 	return nil
 }
 
+// inquiry is a question and how its bytes are decided.
+type inquiry struct {
+	msg    bus.Msg
+	decide func(data []byte) (verdict any)
+}
+
 func (s *Service) work(ctx context.Context) {
 	for {
 		select {
-		case m := <-s.requests:
-			s.answer(m)
+		case q := <-s.requests:
+			s.answer(q)
 		case <-ctx.Done():
 			return
 		}
@@ -116,30 +129,43 @@ func (s *Service) work(ctx context.Context) {
 }
 
 // answer decides one request. Whatever it holds, the one who asked hears something: silence means that nobody is there.
-func (s *Service) answer(m bus.Msg) {
-	if m.Reply == "" {
+func (s *Service) answer(q inquiry) {
+	if q.msg.Reply == "" {
 		return
 	}
-	verdict := s.decide(m.Data)
-	data, err := json.Marshal(verdict)
+	data, err := json.Marshal(q.decide(q.msg.Data))
 	if err == nil {
-		err = s.bus.Respond(m, data)
+		err = s.bus.Respond(q.msg, data)
 	}
 	if err != nil {
 		s.log.Warn("auth verdict cannot be sent", slog.Any("err", err))
 	}
 }
 
-// decide returns the verdict on a request as it came.
-func (s *Service) decide(data []byte) *authn.ConnectReply {
+// connect returns the verdict on a client that wants to join a namespace.
+func (s *Service) connect(data []byte) *authn.ConnectReply {
 	q, err := authn.DecodeConnectRequest(data)
 	if err != nil {
 		s.log.Warn("auth request is not understood", slog.Any("err", err))
-		s.cfg.Metrics.count("none", malformed)
+		s.cfg.Metrics.count(questionConnect, "none", malformed)
 		return refuse(malformed)
 	}
 	verdict, name, outcome := s.cfg.Policies.decide(q, time.Now())
-	s.cfg.Metrics.count(name, outcome)
+	s.cfg.Metrics.count(questionConnect, name, outcome)
 	s.log.Debug("auth verdict", slog.String("nsp", q.Namespace), slog.String("policy", name), slog.String("outcome", string(outcome)))
+	return verdict
+}
+
+// handshake returns the verdict on a client that wants to open a session.
+func (s *Service) handshake(data []byte) *authn.HandshakeReply {
+	q, err := authn.DecodeHandshakeRequest(data)
+	if err != nil {
+		s.log.Warn("auth request is not understood", slog.Any("err", err))
+		s.cfg.Metrics.count(questionHandshake, "none", malformed)
+		return &authn.HandshakeReply{Message: refuse(malformed).Message}
+	}
+	verdict, name, outcome := s.cfg.Handshake.decide(q, time.Now())
+	s.cfg.Metrics.count(questionHandshake, name, outcome)
+	s.log.Debug("auth verdict on a handshake", slog.String("policy", name), slog.String("outcome", string(outcome)))
 	return verdict
 }

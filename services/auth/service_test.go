@@ -115,15 +115,15 @@ func TestServiceAnswers(t *testing.T) {
 		}
 	}
 	want := map[string]float64{
-		"allow allowed": 1, "tokens allowed": 1, "tokens token_required": 1, "tokens token_invalid": 1,
-		"none no_policy": 1, "none malformed_request": 5,
+		"connect allow allowed": 1, "connect tokens allowed": 1, "connect tokens token_required": 1,
+		"connect tokens token_invalid": 1, "connect none no_policy": 1, "connect none malformed_request": 5,
 	}
 	if got := verdicts(t, registry); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("verdicts = %v, want %v", got, want)
 	}
 }
 
-// verdicts returns the counters by "policy outcome".
+// verdicts returns the counters by "question policy outcome".
 func verdicts(tb testing.TB, registry *prometheus.Registry) map[string]float64 {
 	tb.Helper()
 	families, err := registry.Gather()
@@ -137,7 +137,7 @@ func verdicts(tb testing.TB, registry *prometheus.Registry) map[string]float64 {
 			for _, l := range m.GetLabel() {
 				labels[l.GetName()] = l.GetValue()
 			}
-			got[labels["policy"]+" "+labels["outcome"]] = m.GetCounter().GetValue()
+			got[labels["question"]+" "+labels["policy"]+" "+labels["outcome"]] = m.GetCounter().GetValue()
 		}
 	}
 	return got
@@ -164,7 +164,7 @@ func TestOtherPrefix(t *testing.T) {
 // gate is a policy that says when it decides and waits to be let go.
 type gate struct{ entered, leave chan struct{} }
 
-func (g gate) decide(*authn.ConnectRequest, time.Time) (*authn.ConnectReply, outcome) {
+func (g gate) decide(credential, time.Time) (*authn.ConnectReply, outcome) {
 	g.entered <- struct{}{}
 	<-g.leave
 	return &authn.ConnectReply{Allow: true}, allowed

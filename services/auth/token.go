@@ -88,8 +88,8 @@ func newTokens(keys Keys) (*tokens, error) {
 }
 
 // decide compares with every token of the list, so that the time tells nothing.
-func (t *tokens) decide(q *authn.ConnectRequest, _ time.Time) (*authn.ConnectReply, outcome) {
-	token, why := presented(q)
+func (t *tokens) decide(shown credential, _ time.Time) (*authn.ConnectReply, outcome) {
+	token, why := shown()
 	if why != allowed {
 		return refuse(why), why
 	}
