@@ -103,6 +103,15 @@ type Config struct {
 	// default is r.RemoteAddr.
 	RemoteAddr func(*http.Request) string
 
+	// Foreign serves a request for a session that this server does not have, by handing it to
+	// the one that does, where ServeRelayed takes it, and reports whether it has served it;
+	// otherwise the session is unknown. For WebSocket it calls RelayUpgrade. nil: every
+	// session is here.
+	Foreign func(w http.ResponseWriter, r *http.Request, sid SessionID) bool
+	// Adopt is Accept for a session that moves here from another server, with the state that
+	// its handler there returned from Move.
+	Adopt func(s *Session, state []byte) (Handler, error)
+
 	// Metrics counts; nil counts nothing.
 	Metrics *Metrics
 	// Log gets sessions at debug level; nil logs nothing.

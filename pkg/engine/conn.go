@@ -19,6 +19,7 @@ const (
 	receiveMore     verdict = iota
 	receiveSwitched         // the connection has another owner now
 	receiveStop             // nothing more is wanted from the client
+	receiveMoved            // the connection is not this server's any more
 )
 
 // connOwner is what a connection serves: a probe, and then a session. All methods but
@@ -67,7 +68,8 @@ const (
 type wsConn struct {
 	srv     *Server
 	io      netIO
-	dialect dialect // of what is sent
+	dialect dialect      // of what is sent
+	relay   *relayedConn // io, if the client is connected to another server; set before the first frame
 
 	frames frameReader // owned by the reader, but for its deflate, which does not change
 
@@ -79,6 +81,7 @@ type wsConn struct {
 	pend     [][]byte // what the kernel refused, in order
 	pendLen  int      // bytes of pend and of the write in progress
 	alarm    *leaving // deadline of draining and lingering
+	moving   []byte   // the session that moves to the relay
 }
 
 func newWSConn(s *Server, conn net.Conn, d dialect) *wsConn {
@@ -155,11 +158,27 @@ func (c *wsConn) feed(p []byte) (rest []byte) {
 				return p
 			case receiveStop:
 				open = false
+			case receiveMoved:
+				c.hand(len(p))
+				return nil
 			case receiveMore:
 			}
 		}
 	}
 	return nil
+}
+
+// hand ends the connection here, since its session goes on at the relay; the last unused
+// bytes that have been read are for it.
+func (c *wsConn) hand(unused int) {
+	c.mu.Lock()
+	state := c.moving
+	c.state, c.owner, c.moving = connDead, nobody{}, nil
+	c.mu.Unlock()
+	if err := c.relay.move(state, unused); err != nil {
+		c.srv.cfg.Log.Debug("session lost on its way") // the relay closes the client's connection
+	}
+	_ = c.relay.Close() // the relay is done with it
 }
 
 // control handles a control frame; false when the connection has ended.

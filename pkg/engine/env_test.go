@@ -139,6 +139,7 @@ type peer struct {
 	s         *Session
 	echo      bool
 	onMessage func(*peer, string) // called inside Message
+	state     string              // what the handler leaves to another server; "" if it does not leave
 
 	closed  chan struct{} // closed by Closed
 	changed chan struct{} // a Message or EndBatch came
@@ -194,6 +195,12 @@ func (p *peer) Closed(reason Reason, cause error) {
 	p.mu.Unlock()
 	p.reason, p.cause = reason, cause
 	close(p.closed)
+}
+
+// Move implements Mover.
+func (p *peer) Move() ([]byte, bool) {
+	defer p.enter()()
+	return []byte(p.state), p.state != ""
 }
 
 func (p *peer) note(what string) {

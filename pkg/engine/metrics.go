@@ -6,7 +6,7 @@ import "sync/atomic"
 // and one may be shared by several servers. Read it with Snapshot.
 type Metrics struct {
 	opened     atomic.Uint64
-	closed     [7]atomic.Uint64 // by reasonIndex
+	closed     [8]atomic.Uint64 // by reasonIndex
 	packetsIn  [packetTypes]atomic.Uint64
 	packetsOut [packetTypes]atomic.Uint64
 	refused    [6]atomic.Uint64 // by code
@@ -30,8 +30,8 @@ type Snapshot struct {
 // reasonOther counts the reasons that are not this package's.
 const reasonOther Reason = "other"
 
-func countedReasons() [7]Reason {
-	return [...]Reason{TransportClose, TransportError, PingTimeout, ParseError, ForcedClose, SlowClient, reasonOther}
+func countedReasons() [8]Reason {
+	return [...]Reason{TransportClose, TransportError, PingTimeout, ParseError, ForcedClose, SlowClient, Moved, reasonOther}
 }
 
 // Snapshot returns the counts now; those of a nil Metrics are zero.

@@ -19,6 +19,8 @@ const (
 	ForcedClose Reason = "forced close"
 	// SlowClient is a client whose outbound queue grew past Config.MaxOutboundBytes.
 	SlowClient Reason = "slow client"
+	// Moved is a session that goes on at another server; no Handler is ever told it.
+	Moved Reason = "moved"
 )
 
 // Wire returns the reason under which applications and clients know it: SlowClient

@@ -3,7 +3,9 @@ package engine
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/rs/cors"
@@ -43,9 +45,11 @@ type Server struct {
 	middleware http.Handler // nil = none
 
 	mu       sync.RWMutex
-	sessions map[SessionID]*Session // guarded by mu
-	leaving  map[*wsConn]struct{}   // connections whose session has ended before them; guarded by mu
-	closed   bool                   // guarded by mu
+	sessions map[SessionID]*Session  // guarded by mu
+	leaving  map[*wsConn]struct{}    // connections whose session has ended before them; guarded by mu
+	pipes    map[*relayPipe]struct{} // connections that belong to sessions of other servers; guarded by mu
+	moved    movedList               // guarded by mu
+	closed   bool                    // guarded by mu
 }
 
 // New returns a server that hands its sessions to accept, or an error if cfg makes no
@@ -107,12 +111,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // answer serves a request that no middleware has answered.
-func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
+func (s *Server) answer(w http.ResponseWriter, r *http.Request) { s.serve(w, r, s.foreign) }
+
+// serve is answer with another answer to requests of sessions that are not here.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, absent func(http.ResponseWriter, *http.Request, SessionID)) {
 	q, refusal := s.verify(r)
 	if refusal == nil && q.transport == WebSocket && switchingOf(w) == nil {
 		refusal = badRequest("TRANSPORT_HANDSHAKE_ERROR") // a middleware hides the connection
 	}
 	switch {
+	case refusal != nil && refusal.Code == CodeUnknownSession:
+		absent(w, r, q.sid)
 	case refusal != nil:
 		s.refuse(w, r, refusal)
 	case q.session == nil:
@@ -155,6 +164,7 @@ func (s *Server) Close(ctx context.Context) error {
 	for _, session := range s.sessions {
 		sessions = append(sessions, session)
 	}
+	pipes := slices.Collect(maps.Keys(s.pipes))
 	conns := make([]*wsConn, 0, len(s.leaving))
 	for c := range s.leaving {
 		conns = append(conns, c)
@@ -165,6 +175,9 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	for _, c := range conns {
 		c.kill()
+	}
+	for _, p := range pipes {
+		p.cut()
 	}
 	return s.track.wait(ctx)
 }

@@ -19,9 +19,10 @@ type switching struct {
 	srv *Server
 	r   *http.Request
 
-	conn    net.Conn // nil until the 101 is sent, and again when it is taken
-	first   []byte   // what the client has sent behind its request
-	deflate bool     // the client has offered what we take of permessage-deflate
+	join    func() (net.Conn, error) // makes the stream to the relay that answers the client; nil if none does
+	conn    net.Conn                 // nil until the 101 is sent, and again when it is taken
+	first   []byte                   // what the client has sent behind its request
+	deflate bool                     // the client has offered what we take of permessage-deflate
 	err     error
 }
 
@@ -47,6 +48,9 @@ func (u *switching) WriteHeader(status int) {
 
 // shake makes the WebSocket handshake of a verified request.
 func (u *switching) shake() error {
+	if u.join != nil {
+		return u.shakeRelayed()
+	}
 	h := u.Header()
 	h.Del("Connection")
 	up := ws.HTTPUpgrader{Header: h}
@@ -68,6 +72,21 @@ func (u *switching) shake() error {
 	}
 	u.conn = conn
 	_, u.deflate = extension.Accepted()
+	return nil
+}
+
+// shakeRelayed has the relay of the request make the handshake.
+func (u *switching) shakeRelayed() error {
+	stream, err := u.join()
+	if err != nil {
+		return fmt.Errorf("upgrade at the relay: %w", err)
+	}
+	conn, deflate, err := newRelayedConn(stream)
+	if err != nil {
+		_ = stream.Close() // it cannot be used for anything
+		return err
+	}
+	u.conn, u.deflate = conn, deflate
 	return nil
 }
 

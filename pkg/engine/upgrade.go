@@ -117,6 +117,33 @@ func (p *probe) answer() bool {
 	return true
 }
 
+// upgrade ends the probing: the session is on the WebSocket, be it here or at the relay.
+func (p *probe) upgrade() verdict {
+	if p.conn.relay != nil {
+		if state := p.move(); state != nil {
+			p.conn.mu.Lock()
+			defer p.conn.mu.Unlock()
+			p.conn.moving = state
+			return receiveMoved
+		}
+		if err := p.conn.relay.stay(); err != nil {
+			p.conn.fail(TransportError, err)
+			return receiveStop
+		}
+	}
+	if !p.complete() {
+		return receiveStop
+	}
+	if u, ok := p.s.handler.(Upgrader); ok {
+		p.s.recv.Lock()
+		defer p.s.recv.Unlock()
+		if !p.s.isClosed() {
+			u.Upgraded()
+		}
+	}
+	return receiveSwitched
+}
+
 // complete moves the session to the probe's connection, in order and without loss: what
 // polling has not been asked for goes out on the WebSocket next.
 func (p *probe) complete() bool {
@@ -175,9 +202,7 @@ func (p *probe) receive(f frame) verdict {
 			return receiveMore
 		}
 	case f.op == ws.OpText && string(f.payload) == "5":
-		if p.complete() {
-			return receiveSwitched
-		}
+		return p.upgrade()
 	default: // UPG-010
 		p.lost(TransportError, errMalformed)
 		p.conn.shutdown(closeFrame, true)

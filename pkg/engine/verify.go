@@ -10,7 +10,8 @@ import (
 type request struct {
 	transport string
 	dialect   dialect
-	session   *Session // nil = handshake
+	sid       SessionID // as the client names it; "" = handshake
+	session   *Session  // nil = handshake
 }
 
 // verify applies the reference's checks in the reference's order (spec 1.2).
@@ -24,6 +25,7 @@ func (s *Server) verify(r *http.Request) (request, *Refusal) {
 		return q, badRequest("INVALID_ORIGIN", "origin", origin)
 	}
 	if sid := SessionID(query.Get("sid")); sid != "" {
+		q.sid = sid
 		return q, s.verifyFollowUp(r, sid, &q)
 	}
 	if r.Method != http.MethodGet {

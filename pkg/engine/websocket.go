@@ -58,6 +58,7 @@ func (s *Server) upgradeHTTP(w http.ResponseWriter, r *http.Request, d dialect) 
 	}
 	c := newWSConn(s, netConn, d)
 	c.frames.deflate = u.deflate
+	c.relay, _ = netConn.(*relayedConn)
 	return c, u.first, nil
 }
 
