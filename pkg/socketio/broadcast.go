@@ -20,6 +20,7 @@ type BroadcastOperator struct {
 	namespace     *Namespace
 	rooms, except []string
 	volatile      bool
+	flags         wire.Flags
 }
 
 // To adds rooms: a socket in any of them is selected, once (BRO-005). Every socket id is a room. Without rooms everybody in
@@ -45,6 +46,15 @@ func (b BroadcastOperator) Volatile() BroadcastOperator {
 	return b
 }
 
+// Compress has the packets compressed, which is the default where a connection does that, or with false not (BRO-012).
+func (b BroadcastOperator) Compress(compress bool) BroadcastOperator {
+	b.flags = compressed(b.flags, compress)
+	return b
+}
+
+// Send is Emit of the event "message" (SOC-003).
+func (b BroadcastOperator) Send(args ...any) error { return b.Emit(message, args...) }
+
 // Emit sends an event to the selected sockets. It returns once the operation is in the window; the error tells a reserved
 // name, what cannot be encoded, a packet too large, and a wait longer than Config.EmitTimeout. Later failures go to
 // OnError and Flush.
@@ -58,7 +68,7 @@ func (b BroadcastOperator) Emit(event string, args ...any) error {
 	if err != nil {
 		return err
 	}
-	r := wire.Record{Kind: wire.KindBroadcast, Namespace: n.nameBytes, Partition: n.partition, Body: encoded}
+	r := wire.Record{Kind: wire.KindBroadcast, Flags: b.flags, Namespace: n.nameBytes, Partition: n.partition, Body: encoded}
 	_, err = n.server.send(context.Background(), &r, b.volatile)
 	return err
 }

@@ -26,6 +26,7 @@ type client struct {
 	accepted bool
 	rooms    map[string]bool
 	data     map[string]string
+	watched  bool
 }
 
 // packet is what the edge would write to the client, or what it keeps.
@@ -60,6 +61,9 @@ func (c *client) apply(r *wire.Record) error {
 	c.handled = max(c.handled, r.Handled)
 	switch r.Kind {
 	case wire.KindHandled:
+		return nil
+	case wire.KindWatch:
+		c.watched = len(r.Body) > 0
 		return nil
 	case wire.KindJoin, wire.KindLeave:
 		rooms, err := wire.ParseStrings(r.Body)
@@ -127,7 +131,9 @@ func (c *client) send(r wire.Record, body proto.Message) {
 			c.ring.tb.Error(err)
 		}
 	}
-	if r.Kind != wire.KindReply && r.Kind != wire.KindAckFailed {
+	switch r.Kind {
+	case wire.KindReply, wire.KindAckFailed, wire.KindCopy:
+	default:
 		c.seq++
 		r.Seq = c.seq
 	}

@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ type Emitter struct {
 	timeout  time.Duration
 	timed    bool
 	volatile bool
+	flags    wire.Flags
 }
 
 // Timeout bounds EmitWithAck; 0 or less fails once the event is sent (SOC-038).
@@ -30,6 +32,22 @@ func (e Emitter) Volatile() Emitter {
 	e.volatile = true
 	return e
 }
+
+// Compress has the packets compressed, which is the default where the connection does that, or with false not (SOC-036).
+func (e Emitter) Compress(compress bool) Emitter {
+	e.flags = compressed(e.flags, compress)
+	return e
+}
+
+func compressed(flags wire.Flags, compress bool) wire.Flags {
+	if compress {
+		return flags &^ wire.FlagNoCompress
+	}
+	return flags | wire.FlagNoCompress
+}
+
+// Send is Emit of the event "message" (SOC-003).
+func (e Emitter) Send(args ...any) error { return e.Emit(message, args...) }
 
 // Emit sends an event to the client; see Socket.Emit.
 func (e Emitter) Emit(event string, args ...any) error {
@@ -77,8 +95,11 @@ func (e Emitter) emit(ctx context.Context, ack uint64, event string, args []any)
 	if err != nil {
 		return err
 	}
-	r := wire.Record{Kind: wire.KindEmit, Ack: ack, Body: encoded}
+	r := wire.Record{Kind: wire.KindEmit, Flags: e.flags, Ack: ack, Body: encoded}
 	sent, err := e.socket.operate(ctx, &r, e.volatile)
+	if listeners := e.socket.outgoing(); sent && len(listeners) > 0 {
+		e.socket.tellOutgoing(listeners, bytes.Clone(encoded))
+	}
 	if err == nil && !sent && ack != 0 {
 		return fmt.Errorf("emit %.80q: the volatile packet was dropped", event)
 	}

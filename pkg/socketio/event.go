@@ -14,12 +14,34 @@ type Event struct {
 
 	socket *Socket
 	id     []byte      // acknowledgement id as the client wrote it; empty if it wants none
+	again  bool        // see Redelivered
 	acked  atomic.Bool // one acknowledgement is sent, no more
 	few    [4][]byte   // room for the elements of most events
 }
 
 // Bind decodes the arguments into targets, one pointer each; see Args.Bind.
 func (e *Event) Bind(targets ...any) error { return e.Args.Bind(targets...) }
+
+// SetArgs replaces the arguments by what Emit would send, for a packet middleware (SOC-031). The old ones can be among the
+// new: see Args.Values. If they cannot be sent, it returns why and changes nothing.
+func (e *Event) SetArgs(args ...any) error {
+	body, err := e.socket.ns.server.encoder.ack(nil, args)
+	if err != nil {
+		return err
+	}
+	set, err := decodeAck(body)
+	if err != nil {
+		return err
+	}
+	e.Args = set
+	return nil
+}
+
+// Socket returns the socket that the event came from.
+func (e *Event) Socket() *Socket { return e.socket }
+
+// Redelivered reports whether the event may have been handled before, by an instance that died.
+func (e *Event) Redelivered() bool { return e.again }
 
 // WantsAck reports whether the client asked for an acknowledgement.
 func (e *Event) WantsAck() bool { return len(e.id) > 0 }

@@ -24,17 +24,20 @@ var errCredit = errors.New("more packets than the socket has credit for")
 // inbox is what waits for a socket's worker, a goroutine that lives while there is something to do. It is guarded by the
 // socket's mu.
 type inbox struct {
-	jobs  []job
-	bytes int
-	busy  bool        // the worker runs
-	end   *Disconnect // the last job, once it is known
-	cut   bool        // end comes before the jobs
-	over  bool        // end was taken
+	jobs   []job
+	bytes  int         // of events
+	copies int         // jobs that are copies
+	missed bool        // a copy was left out since one was taken
+	busy   bool        // the worker runs
+	end    *Disconnect // the last job, once it is known
+	cut    bool        // end comes before the jobs
+	over   bool        // end was taken
 }
 
-// job is the connection or one event.
+// job is the connection, one event, or the copy of a broadcast, which has no seq.
 type job struct {
 	seq     uint64
+	again   bool // it may have been handled before
 	connect bool
 	rooms   []string // for the connection: where the auth service wants the socket
 	id      []byte   // acknowledgement id
@@ -58,7 +61,7 @@ func (s *Socket) push(j job) error {
 		s.mu.Unlock()
 		return nil
 	}
-	n, bytes := len(in.jobs), in.bytes
+	n, bytes := len(in.jobs)-in.copies, in.bytes
 	if n > creditPackets || n > 0 && bytes+len(j.body) > creditBytes+creditSlack {
 		s.mu.Unlock()
 		return fmt.Errorf("%w: %d packets, %d bytes", errCredit, n, bytes)
@@ -67,6 +70,34 @@ func (s *Socket) push(j job) error {
 	in.bytes += len(j.body)
 	s.startAndUnlock()
 	return nil
+}
+
+// maxCopies is how many copies of broadcasts may wait.
+const maxCopies = 1024
+
+var errMissed = errors.New("socketio: broadcasts were not shown to the outgoing listeners, too many wait")
+
+// pushCopy gives the worker a copy of a broadcast, unless too many wait. It runs on the reader goroutine.
+func (s *Socket) pushCopy(body []byte) {
+	s.mu.Lock()
+	in := &s.inbox
+	if in.end != nil {
+		s.mu.Unlock()
+		return
+	}
+	if in.copies >= maxCopies {
+		news := !in.missed
+		in.missed = true
+		s.mu.Unlock()
+		if news {
+			s.ns.server.reports.put(&HandlerError{Socket: s, Err: errMissed})
+		}
+		return
+	}
+	in.missed = false
+	in.copies++
+	in.jobs = append(in.jobs, job{body: body})
+	s.startAndUnlock()
 }
 
 // finish ends the socket: what it still owes the application happens on its worker. Only the first call has a say; but when
@@ -113,7 +144,9 @@ func (s *Socket) work() {
 	var j job
 	defer func() {
 		if !normal { // a handler ended the goroutine (runtime.Goexit); the socket goes on with another
-			s.mark(j) // as handled as it will ever be
+			if j.seq > 0 {
+				s.mark(j) // as handled as it will ever be
+			}
 			s.mu.Lock()
 			s.inbox.busy = false
 			s.startAndUnlock()
@@ -132,6 +165,9 @@ func (s *Socket) work() {
 			continue
 		case j.connect:
 			s.join(j.rooms)
+		case j.seq == 0:
+			s.tellOutgoing(s.outgoing(), j.body)
+			continue
 		default:
 			s.dispatch(j)
 		}
@@ -146,7 +182,7 @@ func (s *Socket) next() (j job, end *Disconnect, ok bool) {
 	in := &s.inbox
 	switch {
 	case in.end != nil && !in.over && (in.cut || len(in.jobs) == 0):
-		in.over, in.jobs, in.bytes = true, nil, 0
+		in.over, in.jobs, in.bytes, in.copies = true, nil, 0, 0
 		return job{}, in.end, true
 	case len(in.jobs) == 0:
 		in.busy, in.jobs = false, nil
@@ -155,7 +191,11 @@ func (s *Socket) next() (j job, end *Disconnect, ok bool) {
 	j = in.jobs[0]
 	in.jobs[0] = job{}
 	in.jobs = in.jobs[1:]
-	in.bytes -= len(j.body)
+	if j.seq == 0 {
+		in.copies--
+	} else {
+		in.bytes -= len(j.body)
+	}
 	return j, nil, true
 }
 
@@ -250,19 +290,23 @@ func (s *Socket) dispatch(j job) {
 	if !s.accepted.Load() {
 		return
 	}
-	e := &Event{socket: s, id: j.id}
+	e := &Event{socket: s, id: j.id, again: j.again}
 	var err error
 	if e.Name, e.Args, err = decodeEvent(e.few[:0], j.body); err != nil {
 		s.report("", err)
 		return
 	}
-	var few [4]*listener
 	ctx := s.ns.server.handlerContext()
-	for i, l := range s.listening(few[:0], e.Name) {
+	if !s.passes(ctx, e) {
+		return
+	}
+	var few [4]*listener
+	name := e.Name
+	for i, l := range s.listening(few[:0], name) {
 		if i > 0 && s.isCut() { // no event after a disconnect (SOC-028)
 			return
 		}
-		s.report(e.Name, guard(func() error { return l.f(ctx, e) }))
+		s.report(name, guard(func() error { return l.f(ctx, e) }))
 	}
 }
 
@@ -297,12 +341,4 @@ func (s *Socket) tell(event string, handlers []func(Disconnect), d Disconnect) {
 	for _, f := range handlers {
 		s.report(event, guard(func() error { f(d); return nil }))
 	}
-}
-
-// report brings a handler's error to OnError. That the client has left is no failure of a handler.
-func (s *Socket) report(event string, err error) {
-	if err == nil || s.gone.Load() && errors.Is(err, ErrDisconnected) {
-		return
-	}
-	s.ns.server.reports.put(&HandlerError{Socket: s, Event: event, Err: err})
 }

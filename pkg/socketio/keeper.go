@@ -145,7 +145,7 @@ func (k *keeper) farewells(now time.Time) bool {
 	left := len(kept) > 0
 	k.mu.Unlock()
 	for _, s := range due {
-		s.finish(Disconnect{Reason: transportClose}, inOrder)
+		s.finish(Disconnect{Reason: ReasonTransportClose}, inOrder)
 	}
 	return left
 }

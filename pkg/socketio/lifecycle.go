@@ -93,7 +93,7 @@ func (s *Server) drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.DrainTimeout)
 	defer cancel()
 	for _, socket := range s.sockets.all(mesh.InstanceID{}) {
-		socket.finish(Disconnect{Reason: shuttingDown}, drained)
+		socket.finish(Disconnect{Reason: ReasonServerShuttingDown}, drained)
 	}
 	if n := s.workers.wait(ctx); n > 0 {
 		return fmt.Errorf("%w: those of %d sockets", ErrDrain, n)
@@ -120,7 +120,7 @@ func (s *Server) stop() {
 	s.leave() // presence says goodbye
 	s.mesh.Wait()
 	for _, socket := range s.sockets.all(mesh.InstanceID{}) {
-		socket.finish(Disconnect{Reason: shuttingDown}, atOnce)
+		socket.finish(Disconnect{Reason: ReasonServerShuttingDown}, atOnce)
 	}
 	s.hangUp()
 	s.hush()

@@ -35,6 +35,19 @@ func (s *Socket) Off(event string) {
 	s.remove(func(l *listener) bool { return l.event == event })
 }
 
+// EventNames returns the events that have a handler, in the order of the first registration of each.
+func (s *Socket) EventNames() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	for _, l := range s.listeners {
+		if !slices.Contains(names, l.event) {
+			names = append(names, l.event)
+		}
+	}
+	return names
+}
+
 func (s *Socket) listen(event string, f Handler, once bool) (off func()) {
 	if protocol.Reserved(event) {
 		s.ns.server.reports.put(fmt.Errorf("listen: %w", &ReservedEventError{Event: event}))

@@ -48,6 +48,9 @@ func (n *Namespace) OnConnection(f func(*Socket)) error {
 // Emit sends an event to every socket of the namespace; see BroadcastOperator.Emit.
 func (n *Namespace) Emit(event string, args ...any) error { return n.all().Emit(event, args...) }
 
+// Send is Emit of the event "message" (SOC-003).
+func (n *Namespace) Send(args ...any) error { return n.all().Send(args...) }
+
 // To selects the sockets in any of the rooms.
 func (n *Namespace) To(rooms ...string) BroadcastOperator { return n.all().To(rooms...) }
 
@@ -59,6 +62,9 @@ func (n *Namespace) Except(rooms ...string) BroadcastOperator { return n.all().E
 
 // Volatile selects every socket, for packets that may be dropped.
 func (n *Namespace) Volatile() BroadcastOperator { return n.all().Volatile() }
+
+// Compress selects every socket, for packets that are compressed, or with false are not.
+func (n *Namespace) Compress(compress bool) BroadcastOperator { return n.all().Compress(compress) }
 
 // Count returns the number of sockets in the namespace; see BroadcastOperator.Count.
 func (n *Namespace) Count(ctx context.Context) (int, error) { return n.all().Count(ctx) }

@@ -15,14 +15,9 @@ import (
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
-const (
-	transportClose = "transport close"
-	shuttingDown   = "server shutting down"
-)
-
 // receiver takes the records of edges and rooms, on the endpoint's reader goroutine: it queues, and blocks on nothing.
 //
-//	edge:   CONNECT, EVENT, REPLY, ACK_FAILED, DISCONNECT
+//	edge:   CONNECT, EVENT, REPLY, ACK_FAILED, DISCONNECT, COPY
 //	rooms:  CONFIRM, OP_FAILED, GONE, EDGE_ENDED
 type receiver struct{ server *Server }
 
@@ -71,7 +66,14 @@ func (h receiver) fromEdge(r *wire.Record) error {
 		}
 		kept := append(append(make([]byte, 0, len(r.Body)+len(r.ID)), r.Body...), r.ID...)
 		n := len(r.Body)
-		return s.push(job{seq: r.Seq, body: kept[:n:n], id: kept[n:]})
+		return s.push(job{seq: r.Seq, body: kept[:n:n], id: kept[n:], again: r.Flags&wire.FlagRedelivered != 0})
+	case wire.KindCopy:
+		if _, err := wire.ParsePacket(r.Body, nil); err != nil {
+			return fmt.Errorf("copy of a broadcast: %w", err)
+		}
+		if s != nil {
+			s.pushCopy(bytes.Clone(r.Body))
+		}
 	case wire.KindReply:
 		if _, err := wire.ParsePacket(r.Body, nil); err != nil {
 			return fmt.Errorf("reply: %w", err)
@@ -173,7 +175,7 @@ func (s *Server) edgeEnded(id mesh.InstanceID, last uint64) {
 	}
 	for _, socket := range s.sockets.all(id) {
 		if socket.lease <= last {
-			socket.finish(Disconnect{Reason: transportClose}, inOrder)
+			socket.finish(Disconnect{Reason: ReasonTransportClose}, inOrder)
 		}
 	}
 }

@@ -262,6 +262,9 @@ func (r *ring) broadcast(rec *wire.Record) error {
 	for _, c := range r.clients {
 		if c.selected(string(rec.Namespace), s.Rooms, s.Except) {
 			c.put(rec, rest)
+			if c.watched {
+				c.send(wire.Record{Kind: wire.KindCopy, Body: rest}, nil)
+			}
 		}
 	}
 	return nil

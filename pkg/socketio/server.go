@@ -181,6 +181,9 @@ func (s *Server) OnConnection(f func(*Socket)) error { return s.Of("/").OnConnec
 // Emit sends an event to every socket of "/", and of no other namespace (BRO-001).
 func (s *Server) Emit(event string, args ...any) error { return s.Of("/").Emit(event, args...) }
 
+// Send is Emit of the event "message" to "/" (SOC-003).
+func (s *Server) Send(args ...any) error { return s.Of("/").Send(args...) }
+
 // To selects the sockets of "/" in any of the rooms.
 func (s *Server) To(rooms ...string) BroadcastOperator { return s.Of("/").To(rooms...) }
 
@@ -192,6 +195,9 @@ func (s *Server) Except(rooms ...string) BroadcastOperator { return s.Of("/").Ex
 
 // Volatile selects the sockets of "/", for packets that may be dropped.
 func (s *Server) Volatile() BroadcastOperator { return s.Of("/").Volatile() }
+
+// Compress selects the sockets of "/", for packets that are compressed, or with false are not.
+func (s *Server) Compress(compress bool) BroadcastOperator { return s.Of("/").Compress(compress) }
 
 // Count returns the number of sockets in "/".
 func (s *Server) Count(ctx context.Context) (int, error) { return s.Of("/").Count(ctx) }

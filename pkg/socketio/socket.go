@@ -43,6 +43,7 @@ type Socket struct {
 	left          bool                       // guarded by mu; in no room any more, not even its own
 	data          map[string]json.RawMessage // guarded by mu
 	requests      map[uint64]chan reply      // guarded by mu; acknowledgements the client owes
+	rare          *rare                      // guarded by mu; nil if there is nothing in it
 }
 
 // Disconnect tells why and from where a socket was disconnected.
@@ -63,6 +64,10 @@ func (s *Socket) Namespace() *Namespace { return s.ns }
 
 // Connected reports whether the client is in the namespace: false in middlewares and after the disconnect (MID-007).
 func (s *Socket) Connected() bool { return s.accepted.Load() && !s.gone.Load() }
+
+// Recovered reports whether the client came back with the state of an earlier connection. It is false until the mesh has
+// connection state recovery.
+func (s *Socket) Recovered() bool { return false }
 
 // Data returns socket.data.
 func (s *Socket) Data() Data { return Data{socket: s} }
@@ -109,6 +114,12 @@ func (s *Socket) Emit(event string, args ...any) error {
 	return Emitter{socket: s}.Emit(event, args...)
 }
 
+// Send is Emit of the event "message" (SOC-003).
+func (s *Socket) Send(args ...any) error { return s.Emit(message, args...) }
+
+// message is the event of Send.
+const message = "message"
+
 // EmitWithAck sends an event and waits for the acknowledgement; see Emitter.EmitWithAck.
 func (s *Socket) EmitWithAck(ctx context.Context, event string, args ...any) (Args, error) {
 	return Emitter{socket: s}.EmitWithAck(ctx, event, args...)
@@ -119,6 +130,9 @@ func (s *Socket) Timeout(d time.Duration) Emitter { return Emitter{socket: s}.Ti
 
 // Volatile returns an emitter whose packets may be dropped.
 func (s *Socket) Volatile() Emitter { return Emitter{socket: s}.Volatile() }
+
+// Compress returns an emitter whose packets are compressed, where the connection does that, or with false are not.
+func (s *Socket) Compress(compress bool) Emitter { return Emitter{socket: s}.Compress(compress) }
 
 // Broadcast selects everybody in the namespace but this socket (BRO-003).
 func (s *Socket) Broadcast() BroadcastOperator { return s.ns.all().Except(s.id) }
@@ -195,7 +209,7 @@ func (s *Socket) Disconnect(closeConnection bool) error {
 	if err := s.change(&r); err != nil {
 		return err
 	}
-	s.finish(Disconnect{Reason: "server namespace disconnect"}, atOnce)
+	s.finish(Disconnect{Reason: ReasonServerNamespaceDisconnect}, atOnce)
 	return nil
 }
 

@@ -197,7 +197,8 @@ func (s *Service) assign(sk *socket, app *appInstance) error {
 	c.mu.Unlock()
 	body, err := proto.Marshal(&siomeshv1.Connect{
 		SocketId: sk.id, Handshake: &handshake, Data: verdict.Data, User: verdict.User, Rooms: verdict.Rooms,
-		Sole: true, Transport: c.session.Transport(),
+		Sole: true, Transport: c.session.Transport(), Upgraded: c.session.Upgraded(),
+		Protocol: uint32(c.session.Protocol()), //nolint:gosec // 3 or 4
 	})
 	if err != nil {
 		return fmt.Errorf("encode connect: %w", err)

@@ -25,9 +25,12 @@ func (s *Service) broadcast(r *wire.Record) error {
 	if len(s.recipients) == 0 {
 		return nil
 	}
-	messages := s.messagesOf(protocol.Event, r.Namespace, nil, p)
+	messages := s.messagesOf(protocol.Event, r.Flags, r.Namespace, nil, p)
 	for _, sk := range s.recipients {
 		s.deliver(sk.conn, protocol.Event, r.Flags, messages)
+		if sk.watched.Load() {
+			sk.copy(&s.batch, body)
+		}
 	}
 	clear(s.recipients)
 	return nil

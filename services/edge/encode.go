@@ -28,7 +28,7 @@ func binaryForm(t protocol.Type, attachments int) protocol.Type {
 
 // messagesOf encodes an event or acknowledgement for clients: one text message and one for each attachment. The slice is
 // valid until the next call; like its caller this runs on the reader goroutine of the links.
-func (s *Service) messagesOf(t protocol.Type, namespace, id []byte, p wire.Packet) []*engine.Message {
+func (s *Service) messagesOf(t protocol.Type, flags wire.Flags, namespace, id []byte, p wire.Packet) []*engine.Message {
 	t = binaryForm(t, len(p.Attachments))
 	text := make([]byte, 0, len(p.JSON)+len(namespace)+len(id)+8)
 	text = protocol.Append(text, protocol.Packet{
@@ -38,6 +38,11 @@ func (s *Service) messagesOf(t protocol.Type, namespace, id []byte, p wire.Packe
 	s.messages = append(s.messages[:0], engine.NewText(text))
 	for _, a := range p.Attachments {
 		s.messages = append(s.messages, engine.NewBinary(append([]byte(nil), a...)))
+	}
+	if flags&wire.FlagNoCompress != 0 {
+		for _, m := range s.messages {
+			m.NoCompress()
+		}
 	}
 	return s.messages
 }

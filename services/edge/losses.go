@@ -80,6 +80,7 @@ func (s *Service) askAgain(b *link.Batch, sk *socket) {
 	s.index.reset(sk)
 	s.table.add(sk)
 	sk.acks.drain(func(uint64) {})
+	sk.watched.Store(false)
 	sk.state, sk.app, sk.data = joining, nil, nil
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.AppWait)
 	sk.cancel()

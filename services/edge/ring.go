@@ -121,6 +121,8 @@ func (s *Service) applyTo(sk *socket, r *wire.Record) error {
 		return eachRoom(r.Body, func(room string) { s.index.leave(sk, room) })
 	case wire.KindClose:
 		s.disconnect(sk, r.Flags&wire.FlagClose != 0)
+	case wire.KindWatch:
+		sk.watched.Store(len(r.Body) > 0)
 	case wire.KindData:
 		return setData(sk, r.Body)
 	case wire.KindHandled:
@@ -204,7 +206,7 @@ func (s *Service) emit(sk *socket, r *wire.Record) error {
 		id = strconv.AppendUint(id, n, 10)
 		sk.conn.unblock(sk) // the answer must get through, whatever is held
 	}
-	s.deliver(sk.conn, protocol.Event, r.Flags, s.messagesOf(protocol.Event, sk.namespace, id, p))
+	s.deliver(sk.conn, protocol.Event, r.Flags, s.messagesOf(protocol.Event, r.Flags, sk.namespace, id, p))
 	return nil
 }
 
@@ -214,7 +216,7 @@ func (s *Service) ack(sk *socket, r *wire.Record) error {
 	if err != nil {
 		return err
 	}
-	s.queue(sk.conn, protocol.Ack, s.messagesOf(protocol.Ack, sk.namespace, r.ID, p)...)
+	s.queue(sk.conn, protocol.Ack, s.messagesOf(protocol.Ack, r.Flags, sk.namespace, r.ID, p)...)
 	return nil
 }
 

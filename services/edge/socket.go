@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/siomesh/siomesh/internal/mesh/authn"
 	"github.com/siomesh/siomesh/internal/mesh/link"
@@ -41,6 +42,8 @@ type socket struct {
 	acks    acks
 	data    map[string][]byte // socket.data: raw JSON by top-level key
 
+	watched atomic.Bool // the app instance wants copies of broadcasts
+
 	// Guarded by index.mu.
 	rooms   map[string]struct{} // joined rooms without its own
 	indexed bool                // in the index: accepted and not removed
@@ -74,6 +77,19 @@ func (sk *socket) send(b *link.Batch, p *parcel) error {
 		sk.flow.next(p.size)
 	}
 	return nil
+}
+
+// copy tells the app instance of a broadcast that reached the socket. While the link is full, copies are left out.
+func (sk *socket) copy(b *link.Batch, body []byte) {
+	sk.conn.mu.Lock()
+	defer sk.conn.mu.Unlock()
+	if sk.state != joined || sk.app.dead.Load() {
+		return
+	}
+	r := wire.Record{Kind: wire.KindCopy, Socket: sk.addr, Namespace: sk.namespace, Epoch: sk.epoch, Body: body}
+	if err := b.Append(sk.app.link, &r); err != nil {
+		sk.conn.s.cfg.Metrics.dropped(1)
+	}
 }
 
 // failAck tells the app instance that its request will not be answered; conn.mu is held.

@@ -14,7 +14,10 @@ const (
 	KindReply      Kind = 3 // the client's acknowledgement of request Ack          Body: Packet
 	KindDisconnect Kind = 4 // the socket is gone                                   Body: siomesh.v1.Disconnect
 	KindAckFailed  Kind = 5 // request Ack can no longer be answered                Body: reason, plain text
-	// 6 to 15 are reserved: detach, state changes made elsewhere, broadcast replies.
+	KindCopy       Kind = 6 // a broadcast reached the socket, which is watched     Body: Packet
+	KindJoined     Kind = 7 // somebody else put the socket into rooms; Op = the newest operation of the owner the edge has applied   Body: Strings
+	KindLeft       Kind = 8 // somebody else took it out of rooms; Op likewise      Body: Strings
+	// 9 to 15 are reserved: broadcast replies, detach.
 
 	// Ring: app → rooms → edge. Partition, PartitionEpoch, Op and Namespace are set, and Origin from rooms on.
 	KindAccept    Kind = 16 // the socket is in the namespace                       Body: siomesh.v1.Accept
@@ -28,7 +31,11 @@ const (
 	KindBroadcast Kind = 24 // an event to the sockets a selector names             Body: Selector, then Packet
 	KindHandled   Kind = 25 // Handled of Socket, nothing else                      Body: empty
 	KindData      Kind = 26 // top-level keys of socket.data set or deleted         Body: Strings, pairs key, raw JSON ("" deletes)
-	// 27 to 39 are reserved: joins, leaves and closes by selector, broadcasts with acknowledgement.
+	KindWatch     Kind = 27 // the owner wants copies of broadcasts that reach the socket   Body: 1, or empty for no more
+	KindJoinAll   Kind = 28 // the sockets a selector names join rooms              Body: Selector, then Strings
+	KindLeaveAll  Kind = 29 // they leave rooms                                     Body: Selector, then Strings
+	KindCloseAll  Kind = 30 // they are disconnected; FlagClose = the whole connections   Body: Selector
+	// 31 to 39 are reserved: broadcasts with acknowledgement, events between app instances.
 
 	// Rooms → app.
 	KindConfirm   Kind = 40 // operations up to Op of Partition are applied         Body: empty
@@ -52,14 +59,16 @@ const (
 	FlagClose                         // KindClose: close the whole connection
 	FlagControl                       // not counted against the window
 	FlagNonOwner                      // made by an instance that does not own the socket: not fenced
+	FlagLocal                         // concerns the sockets that the origin owns, and no other
 )
 
 // Known reports whether this version knows the kind. Record.Parse lets an unknown one pass only with FlagSkippable; the
 // receiver then ignores the record.
 func (k Kind) Known() bool {
 	switch k {
-	case KindConnect, KindEvent, KindReply, KindDisconnect, KindAckFailed,
+	case KindConnect, KindEvent, KindReply, KindDisconnect, KindAckFailed, KindCopy, KindJoined, KindLeft,
 		KindAccept, KindRefuse, KindUnknown, KindEmit, KindAck, KindJoin, KindLeave, KindClose, KindBroadcast, KindHandled, KindData,
+		KindWatch, KindJoinAll, KindLeaveAll, KindCloseAll,
 		KindConfirm, KindGone, KindEdgeEnded, KindOpFailed,
 		KindHello:
 		return true

@@ -56,7 +56,7 @@ func TestRecordRefused(t *testing.T) {
 	socket := "Edge000001"
 	for _, tc := range []struct{ name, wire string }{
 		{"unknown kind", "\xc8\x00\x00\x00"},
-		{"reserved kind", "\x06\x00\x00\x00"},
+		{"reserved kind", "\x0f\x00\x00\x00"},
 		{"kind 0", "\x00\x00\x00\x00"},
 		{"unknown field", "\x01\x00\x80\x80\x02\x01x\x00"},
 		{"long form of fields", "\x01\x00\x80\x00\x00"},
@@ -110,7 +110,7 @@ func TestKinds(t *testing.T) {
 			known++
 		}
 	}
-	if want := 21; known != want {
+	if want := 28; known != want {
 		t.Errorf("known kinds: got %d, want %d", known, want)
 	}
 }

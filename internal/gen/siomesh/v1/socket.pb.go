@@ -146,7 +146,11 @@ type Connect struct {
 	// This app is the only one on the namespace.
 	Sole bool `protobuf:"varint,6,opt,name=sole,proto3" json:"sole,omitempty"`
 	// Name of the transport the session uses now.
-	Transport     string `protobuf:"bytes,7,opt,name=transport,proto3" json:"transport,omitempty"`
+	Transport string `protobuf:"bytes,7,opt,name=transport,proto3" json:"transport,omitempty"`
+	// The session has changed from polling to WebSocket.
+	Upgraded bool `protobuf:"varint,8,opt,name=upgraded,proto3" json:"upgraded,omitempty"`
+	// Version of the Engine.IO protocol that the client speaks: 3 or 4.
+	Protocol      uint32 `protobuf:"varint,9,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -228,6 +232,20 @@ func (x *Connect) GetTransport() string {
 		return x.Transport
 	}
 	return ""
+}
+
+func (x *Connect) GetUpgraded() bool {
+	if x != nil {
+		return x.Upgraded
+	}
+	return false
+}
+
+func (x *Connect) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
 }
 
 // Accept is the body of the accept record, app to rooms to edge: the socket is in the namespace.
@@ -489,7 +507,7 @@ const file_siomesh_v1_socket_proto_rawDesc = "" +
 	"\n" +
 	"QueryEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcb\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x83\x02\n" +
 	"\aConnect\x12\x1b\n" +
 	"\tsocket_id\x18\x01 \x01(\tR\bsocketId\x123\n" +
 	"\thandshake\x18\x02 \x01(\v2\x15.siomesh.v1.HandshakeR\thandshake\x12\x12\n" +
@@ -497,7 +515,9 @@ const file_siomesh_v1_socket_proto_rawDesc = "" +
 	"\x04user\x18\x04 \x01(\tR\x04user\x12\x14\n" +
 	"\x05rooms\x18\x05 \x03(\tR\x05rooms\x12\x12\n" +
 	"\x04sole\x18\x06 \x01(\bR\x04sole\x12\x1c\n" +
-	"\ttransport\x18\a \x01(\tR\ttransport\"O\n" +
+	"\ttransport\x18\a \x01(\tR\ttransport\x12\x1a\n" +
+	"\bupgraded\x18\b \x01(\bR\bupgraded\x12\x1a\n" +
+	"\bprotocol\x18\t \x01(\rR\bprotocol\"O\n" +
 	"\x06Accept\x12\x1b\n" +
 	"\tsocket_id\x18\x01 \x01(\tR\bsocketId\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x14\n" +

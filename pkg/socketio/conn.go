@@ -1,0 +1,28 @@
+package socketio
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
+)
+
+// Conn is the client's connection, which all its sockets share: what Socket.IO calls socket.conn. The edge holds it, so this
+// is what it was at one moment.
+type Conn struct {
+	Transport     string // "polling" or "websocket"
+	Upgraded      bool   // it has changed from polling to WebSocket
+	Protocol      int    // version of the Engine.IO protocol: 4, or 3 for clients of Socket.IO 2.x
+	RemoteAddress string // the client's IP address; behind trusted proxies, what they say
+	Edge          string // instance id of the edge
+}
+
+// Conn returns the connection as it was when the client joined the namespace (SOC-017). It is decoded anew by every call.
+func (s *Socket) Conn() Conn {
+	var c siomeshv1.Connect
+	// It was decoded before, when the socket was made, so it cannot fail.
+	_ = proto.Unmarshal(s.body, &c)
+	return Conn{
+		Transport: c.GetTransport(), Upgraded: c.GetUpgraded(), Protocol: int(c.GetProtocol()),
+		RemoteAddress: c.GetHandshake().GetAddress(), Edge: s.addr.Edge.String(),
+	}
+}
