@@ -29,19 +29,34 @@ type authCommand struct {
 func (c *authCommand) Run(out output) error { return c.do(c, out) }
 
 func (c *authCommand) plan() (string, error) {
-	if _, err := auth.ParsePolicies(c.Policy, c.keys()); err != nil {
-		return "", fmt.Errorf("--policy: %w", err)
+	if _, err := c.config(); err != nil {
+		return "", err
 	}
-	return c.natsFlags.plan("auth: " + strings.Join(c.Policy, ", "))
+	what := "auth: " + strings.Join(c.Policy, ", ")
+	if c.HandshakePolicy != "" && c.HandshakePolicy != "allow" {
+		what += ", handshakes " + c.HandshakePolicy
+	}
+	return c.natsFlags.plan(what)
+}
+
+func (c *authCommand) config() (auth.Config, error) {
+	policies, err := auth.ParsePolicies(c.Policy, c.keys())
+	if err != nil {
+		return auth.Config{}, fmt.Errorf("--policy: %w", err)
+	}
+	handshake, err := auth.ParseHandshakePolicy(c.HandshakePolicy, c.keys())
+	if err != nil {
+		return auth.Config{}, fmt.Errorf("--handshake-policy: %w", err)
+	}
+	return auth.Config{Policies: policies, Handshake: handshake}, nil
 }
 
 func (c *authCommand) run(ctx context.Context, log *slog.Logger) error {
 	registry := telemetry.NewRegistry()
-	policies, err := auth.ParsePolicies(c.Policy, c.keys())
+	cfg, err := c.config()
 	if err != nil {
-		return fmt.Errorf("--policy: %w", err)
+		return err
 	}
-	cfg := auth.Config{Policies: policies}
 	if cfg.Metrics, err = auth.NewMetrics(registry); err != nil {
 		return err //nolint:wrapcheck // says what
 	}

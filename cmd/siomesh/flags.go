@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -124,18 +123,21 @@ type engineFlags struct {
 	ConnectTimeout    time.Duration `default:"45s" help:"A connection without a namespace for this long is closed."`
 	AppWait           time.Duration `default:"5s" help:"A client's CONNECT is held for this long while a service it needs is missing."`
 	MaxHTTPBufferSize int64         `name:"max-http-buffer-size" default:"1000000" help:"Largest message of a client in bytes."`
-	CORSOrigin        []string      `name:"cors-origin" sep:"none" placeholder:"ORIGIN" help:"Origin that may use the endpoint from a browser, * for all; repeat it."`
 	TrustedProxies    []string      `placeholder:"CIDR" help:"Proxies whose X-Forwarded-For and -Proto are believed."`
 	ServeClient       bool          `default:"true" negatable:"" help:"Serve the browser client beside the endpoint."`
 	ClientDir         string        `default:"node_modules/socket.io-client/dist" placeholder:"DIR" help:"Browser client to serve beside the endpoint: the dist folder of the npm package socket.io-client."`
 
 	AllowEIO3                  bool   `name:"allow-eio3" env:"SIOMESH_ALLOW_EIO3" help:"Take clients of Socket.IO 2.x too. Their socket ids are made of their session ids: show them to nobody."`
 	AddTrailingSlash           bool   `default:"true" negatable:"" help:"Serve the path with a slash behind it; otherwise whatever begins with the path."`
-	Cookie                     string `placeholder:"NAME" help:"Cookie that gets the session id, for balancers that route by it; none if empty."`
 	HTTPCompression            bool   `name:"http-compression" default:"true" negatable:"" help:"Compress what is sent to polling clients."`
 	HTTPCompressionThreshold   int    `name:"http-compression-threshold" default:"1024" placeholder:"BYTES" help:"From this size on; 0 is always."`
 	PerMessageDeflate          bool   `help:"Compress WebSocket messages for clients that offer it."`
 	PerMessageDeflateThreshold int    `default:"1024" placeholder:"BYTES" help:"From this size on; 0 is always."`
+	InitialPacket              string `placeholder:"TEXT" help:"Engine.IO message to send to each client first; none if empty."`
+	AuthHandshake              bool   `help:"Ask the auth service about each connection before it opens, and refuse it without a permission."`
+
+	corsFlags   `embed:""`
+	cookieFlags `embed:""`
 }
 
 // String says what is worth knowing at a glance.
@@ -148,6 +150,9 @@ func (f *engineFlags) String() string {
 	if f.AllowEIO3 {
 		older = ", Socket.IO 2.x too"
 	}
+	if f.AuthHandshake {
+		older += ", auth asked about handshakes"
+	}
 	return fmt.Sprintf("%s, ping %s + %s, messages up to %d bytes, %s%s",
 		strings.Join(f.Transports, " and "), f.PingInterval, f.PingTimeout, f.MaxHTTPBufferSize, origins, older)
 }
@@ -157,10 +162,9 @@ func (f *engineFlags) config() (edge.Config, error) {
 	if err != nil {
 		return edge.Config{}, fmt.Errorf("--trusted-proxies: %w", err)
 	}
-	if cookie := f.cookie(); cookie != nil {
-		if err := cookie.Valid(); err != nil {
-			return edge.Config{}, fmt.Errorf("--cookie %q: %w", f.Cookie, err)
-		}
+	cookie, err := f.cookie()
+	if err != nil {
+		return edge.Config{}, err
 	}
 	if f.HTTPCompressionThreshold < 0 || f.PerMessageDeflateThreshold < 0 {
 		return edge.Config{}, errors.New("--http-compression-threshold, --per-message-deflate-threshold: want 0 or more bytes")
@@ -169,21 +173,20 @@ func (f *engineFlags) config() (edge.Config, error) {
 		Path: f.Path, Transports: f.Transports, DisableUpgrades: !f.AllowUpgrades,
 		PingInterval: f.PingInterval, PingTimeout: f.PingTimeout, UpgradeTimeout: f.UpgradeTimeout,
 		ConnectTimeout: f.ConnectTimeout, AppWait: f.AppWait, MaxHTTPBufferSize: f.MaxHTTPBufferSize,
-		CORSOrigins: f.CORSOrigin, TrustedProxies: proxies, ClientDir: f.clientDir(),
-		AllowEIO3: f.AllowEIO3, DisableTrailingSlash: !f.AddTrailingSlash, Cookie: f.cookie(),
+		CORS: f.cors(), TrustedProxies: proxies, ClientDir: f.clientDir(),
+		AllowEIO3: f.AllowEIO3, DisableTrailingSlash: !f.AddTrailingSlash, Cookie: cookie,
+		InitialPacket: f.initialPacket(), AuthHandshake: f.AuthHandshake,
 		DisableHTTPCompression: !f.HTTPCompression, HTTPCompressionThreshold: max(f.HTTPCompressionThreshold, 1),
 		PerMessageDeflate: f.PerMessageDeflate, PerMessageDeflateThreshold: max(f.PerMessageDeflateThreshold, 1),
 	}, nil
 }
 
-// cookie is the reference server's under another name, nil for none.
-func (f *engineFlags) cookie() *http.Cookie {
-	if f.Cookie == "" {
+// initialPacket is nil for none.
+func (f *engineFlags) initialPacket() *engine.Message {
+	if f.InitialPacket == "" {
 		return nil
 	}
-	c := engine.DefaultCookie()
-	c.Name = f.Cookie
-	return c
+	return engine.NewText([]byte(f.InitialPacket))
 }
 
 // clientDir is "" if the client's files are not served.
@@ -204,6 +207,8 @@ type policyFlags struct {
 	JWTKeyFile   string   `name:"jwt-key-file" placeholder:"FILE" help:"File with that key."`
 	JWTIssuer    string   `name:"jwt-issuer" placeholder:"ISS" help:"Required iss."`
 	JWTAudience  string   `name:"jwt-audience" placeholder:"AUD" help:"Required aud."`
+
+	HandshakePolicy string `enum:"allow,tokens,jwt" default:"allow" help:"Who may connect at all, where edges have --auth-handshake: allow, or tokens or jwt for the header Authorization: Bearer."`
 }
 
 func (f *policyFlags) keys() auth.Keys {

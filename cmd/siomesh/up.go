@@ -57,6 +57,9 @@ func (c *upCommand) plan() (string, error) {
 		if _, err := auth.ParsePolicies(c.Policy, c.keys()); err != nil {
 			return "", fmt.Errorf("--policy: %w", err)
 		}
+		if _, err := auth.ParseHandshakePolicy(c.HandshakePolicy, c.keys()); err != nil {
+			return "", fmt.Errorf("--handshake-policy: %w", err)
+		}
 	}
 	who := c.Auth
 	if who == "builtin" {
@@ -76,7 +79,12 @@ func (c *upCommand) config() (siomesh.Config, error) {
 		Path: c.Path, Transports: c.Transports, DisableUpgrades: !c.AllowUpgrades,
 		PingInterval: c.PingInterval, PingTimeout: c.PingTimeout, UpgradeTimeout: c.UpgradeTimeout,
 		ConnectTimeout: c.ConnectTimeout, AppWait: c.AppWait, MaxHTTPBufferSize: c.MaxHTTPBufferSize,
-		CORSOrigins: c.CORSOrigin, TrustedProxies: c.TrustedProxies, ClientDir: edge.ClientDir,
+		CORSOrigins: edge.CORS.Origins, CORSMethods: edge.CORS.Methods,
+		CORSAllowedHeaders: edge.CORS.AllowedHeaders, CORSExposedHeaders: edge.CORS.ExposedHeaders,
+		DisableCORSCredentials: edge.CORS.DisableCredentials, CORSMaxAge: edge.CORS.MaxAge,
+		CORSOptionsSuccessStatus: edge.CORS.OptionsSuccessStatus,
+		InitialPacket:            edge.InitialPacket, AuthHandshake: edge.AuthHandshake, AuthHandshakePolicy: c.HandshakePolicy,
+		TrustedProxies: c.TrustedProxies, ClientDir: edge.ClientDir,
 		AllowEIO3: edge.AllowEIO3, DisableTrailingSlash: edge.DisableTrailingSlash, Cookie: edge.Cookie,
 		DisableHTTPCompression: edge.DisableHTTPCompression, HTTPCompressionThreshold: edge.HTTPCompressionThreshold,
 		PerMessageDeflate: edge.PerMessageDeflate, PerMessageDeflateThreshold: edge.PerMessageDeflateThreshold,

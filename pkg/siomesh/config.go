@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/siomesh/siomesh/pkg/engine"
 	"github.com/siomesh/siomesh/services/edge"
 )
 
@@ -28,8 +29,17 @@ type Config struct {
 	AppWait time.Duration
 	// MaxHTTPBufferSize is the largest message of a client in bytes; default 1 000 000.
 	MaxHTTPBufferSize int64
-	// CORSOrigins may use the endpoint from a browser; "*" is all, none is no CORS headers.
+	// CORSOrigins may use the endpoint from a browser; "*" is all, none is no CORS headers, whatever the next fields say.
 	CORSOrigins []string
+	// CORSMethods are allowed in preflights, default GET, HEAD, PUT, PATCH, POST and DELETE; CORSAllowedHeaders too, default
+	// whichever the browser asks for; pages may read CORSExposedHeaders.
+	CORSMethods, CORSAllowedHeaders, CORSExposedHeaders []string
+	// DisableCORSCredentials keeps cookies out of requests of other origins; with the origin "*" they are never allowed.
+	DisableCORSCredentials bool
+	// CORSMaxAge is how long browsers may remember a preflight, in whole seconds; 0 leaves it to them.
+	CORSMaxAge time.Duration
+	// CORSOptionsSuccessStatus is that of preflights; default 204.
+	CORSOptionsSuccessStatus int
 	// TrustedProxies are the addresses or CIDR prefixes of proxies whose X-Forwarded-For and -Proto are believed.
 	TrustedProxies []string
 	// AllowEIO3 takes clients of Socket.IO 2.x too. Their socket ids are made of their sids, which are secrets: whoever is shown
@@ -48,6 +58,36 @@ type Config struct {
 	// that offer it.
 	PerMessageDeflate          bool
 	PerMessageDeflateThreshold int
+	// InitialPacket is sent to each session right behind the open packet, ahead of anything of Socket.IO; nil is none.
+	InitialPacket *engine.Message
+
+	// AllowRequest may refuse a handshake, with status 403 and the error's text as the message. It may take its time, and is
+	// not asked about later requests of a session. Like all functions here it is called by many goroutines at a time, and must
+	// not keep the request.
+	AllowRequest func(*http.Request) error
+	// GenerateID makes the secret part of a session's id, behind the edge's own name: 16 to 64 of A-Z a-z 0-9 _ -, else the
+	// handshake is refused. At least 96 bits of it must be random, and no two alike: whoever knows the id can act for the
+	// client. Default are 120 random bits.
+	GenerateID func(*http.Request) (string, error)
+	// InitialHeaders may add headers to the first response of each session - to a polling handshake, or a WebSocket's 101 -
+	// and Headers to that and all others that serve a session.
+	InitialHeaders, Headers func(h http.Header, r *http.Request)
+	// OnConnectionError is told of each refused request: its code, the code's standard message, and what more is known.
+	OnConnectionError func(r *http.Request, code int, message string, context map[string]any)
+	// Middleware wraps the serving of each request of the endpoint, the first one outermost: it may set headers, also on a
+	// WebSocket's 101, answer itself, or call engine.Refuse. It must pass on the request's context, and a wrapper of the
+	// ResponseWriter needs an Unwrap method.
+	Middleware []func(http.Handler) http.Handler
+	// OnSession is told of each new session, with its first request, before the open packet is sent: the moment for
+	// Session.Observe. Messages belong to Socket.IO: a program that sends or closes here had better use the io.
+	OnSession func(s *engine.Session, r *http.Request)
+	// AuthHandshake asks the auth service about each session before it opens, on top of each namespace. With AuthExternal it
+	// is the one outside that has to answer: without a permission the handshake is refused.
+	AuthHandshake bool
+	// AuthHandshakePolicy is what the auth service of this process answers then: "allow", the default, or "tokens" or "jwt",
+	// for the header "Authorization: Bearer …".
+	AuthHandshakePolicy string
+
 	// ClientDir is the dist folder of the npm package socket.io-client, served beside the endpoint; "" serves nothing.
 	ClientDir string
 
@@ -111,7 +151,16 @@ func (c Config) edge() (edge.Config, error) {
 		Path: c.Path, Transports: c.Transports, DisableUpgrades: c.DisableUpgrades,
 		PingInterval: c.PingInterval, PingTimeout: c.PingTimeout,
 		UpgradeTimeout: c.UpgradeTimeout, ConnectTimeout: c.ConnectTimeout, AppWait: c.AppWait,
-		MaxHTTPBufferSize: c.MaxHTTPBufferSize, CORSOrigins: c.CORSOrigins, TrustedProxies: proxies, ClientDir: c.ClientDir,
+		MaxHTTPBufferSize: c.MaxHTTPBufferSize, TrustedProxies: proxies, ClientDir: c.ClientDir,
+		CORS: edge.CORS{
+			Origins: c.CORSOrigins, Methods: c.CORSMethods, AllowedHeaders: c.CORSAllowedHeaders, ExposedHeaders: c.CORSExposedHeaders,
+			DisableCredentials: c.DisableCORSCredentials, MaxAge: c.CORSMaxAge, OptionsSuccessStatus: c.CORSOptionsSuccessStatus,
+		},
+		InitialPacket: c.InitialPacket, AuthHandshake: c.AuthHandshake,
+		Hooks: edge.Hooks{
+			AllowRequest: c.AllowRequest, GenerateID: c.GenerateID, InitialHeaders: c.InitialHeaders, Headers: c.Headers,
+			OnConnectionError: c.OnConnectionError, Middleware: c.Middleware, OnSession: c.OnSession,
+		},
 		AllowEIO3: c.AllowEIO3, DisableTrailingSlash: c.DisableTrailingSlash, Cookie: c.Cookie,
 		DisableHTTPCompression: c.DisableHTTPCompression, HTTPCompressionThreshold: c.HTTPCompressionThreshold,
 		PerMessageDeflate: c.PerMessageDeflate, PerMessageDeflateThreshold: c.PerMessageDeflateThreshold,

@@ -6,12 +6,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/siomesh/siomesh/pkg/engine"
 	"github.com/siomesh/siomesh/services/edge"
 )
 
 // TestEdgeConfig: what is said of the engine reaches the edge, each field by itself.
 func TestEdgeConfig(t *testing.T) {
-	cookie := &http.Cookie{Name: "sid"}
+	cookie, hello := &http.Cookie{Name: "sid"}, engine.NewText([]byte("hello"))
 	for _, c := range []struct {
 		given Config
 		want  edge.Config
@@ -21,6 +22,15 @@ func TestEdgeConfig(t *testing.T) {
 		{Config{DisableUpgrades: true}, edge.Config{DisableUpgrades: true}},
 		{Config{PingInterval: time.Second}, edge.Config{PingInterval: time.Second}},
 		{Config{MaxHTTPBufferSize: 7}, edge.Config{MaxHTTPBufferSize: 7}},
+		{Config{CORSOrigins: []string{"a"}}, edge.Config{CORS: edge.CORS{Origins: []string{"a"}}}},
+		{Config{CORSMethods: []string{"a"}}, edge.Config{CORS: edge.CORS{Methods: []string{"a"}}}},
+		{Config{CORSAllowedHeaders: []string{"a"}}, edge.Config{CORS: edge.CORS{AllowedHeaders: []string{"a"}}}},
+		{Config{CORSExposedHeaders: []string{"a"}}, edge.Config{CORS: edge.CORS{ExposedHeaders: []string{"a"}}}},
+		{Config{DisableCORSCredentials: true}, edge.Config{CORS: edge.CORS{DisableCredentials: true}}},
+		{Config{CORSMaxAge: time.Hour}, edge.Config{CORS: edge.CORS{MaxAge: time.Hour}}},
+		{Config{CORSOptionsSuccessStatus: 200}, edge.Config{CORS: edge.CORS{OptionsSuccessStatus: 200}}},
+		{Config{InitialPacket: hello}, edge.Config{InitialPacket: hello}},
+		{Config{AuthHandshake: true}, edge.Config{AuthHandshake: true}},
 		{Config{ClientDir: "dist"}, edge.Config{ClientDir: "dist"}},
 		{Config{AllowEIO3: true}, edge.Config{AllowEIO3: true}},
 		{Config{DisableTrailingSlash: true}, edge.Config{DisableTrailingSlash: true}},

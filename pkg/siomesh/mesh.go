@@ -69,6 +69,9 @@ func (m *Mesh) Healthy() bool {
 	return m.edge.Healthy() && m.rooms.Healthy()
 }
 
+// ClientsCount returns the number of clients connected now, whatever namespaces they are in.
+func (m *Mesh) ClientsCount() int { return m.edge.ClientsCount() }
+
 // NATSURL returns where services outside this process find the mesh, "" if they cannot.
 func (m *Mesh) NATSURL() string {
 	if m.nats == nil {
@@ -162,7 +165,12 @@ func (m *Mesh) buildServices(over bus.Bus, names mesh.Subjects) error {
 		if err != nil {
 			return fmt.Errorf("auth policies: %w", err)
 		}
-		if m.auth, err = auth.New(over, names, m.cfg.Log, auth.Config{Policies: policies, Metrics: counts.auth}); err != nil {
+		handshake, err := auth.ParseHandshakePolicy(m.cfg.AuthHandshakePolicy, auth.Keys(m.cfg.AuthKeys))
+		if err != nil {
+			return fmt.Errorf("auth: %w", err)
+		}
+		cfg := auth.Config{Policies: policies, Handshake: handshake, Metrics: counts.auth}
+		if m.auth, err = auth.New(over, names, m.cfg.Log, cfg); err != nil {
 			return fmt.Errorf("auth: %w", err)
 		}
 	}

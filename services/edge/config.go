@@ -1,13 +1,12 @@
 package edge
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
 	"time"
-
-	"github.com/rs/cors"
 
 	"github.com/siomesh/siomesh/internal/mesh/link"
 	"github.com/siomesh/siomesh/internal/mesh/presence"
@@ -26,9 +25,16 @@ type Config struct {
 	ConnectTimeout    time.Duration  // a session without a joined namespace is closed after it, default 45 s
 	MaxHTTPBufferSize int64          // largest message of a client in bytes, default 1 000 000, at most 16 MiB
 	MaxOutboundBytes  int64          // bound of what waits for one client, default 4 MiB
-	CORSOrigins       []string       // allowed origins, "*" for all; none: no CORS headers
+	CORS              CORS           // who may use the endpoint from a browser
 	TrustedProxies    []netip.Prefix // proxies whose X-Forwarded-For and -Proto are believed
 	ClientDir         string         // directory with the browser client's files, served beside the endpoint; "" serves none
+
+	// AuthHandshake asks the auth service about each session before it opens, AuthTimeout long; without a permission the
+	// handshake is refused with status 403. At most MaxHandshakes wait for an answer, default 1024; others are refused at once.
+	AuthHandshake bool
+	MaxHandshakes int
+
+	Hooks // of the program that the edge is a part of
 
 	// AllowEIO3 takes clients of Socket.IO 2.x too. They have no socket id of their own but derive it from the sid of their
 	// session, which is a secret: whoever is shown such a client's socket id could act for it, so do not pass it on.
@@ -40,6 +46,8 @@ type Config struct {
 	HTTPCompressionThreshold   int          // bytes from which a polling payload is compressed, default 1024
 	PerMessageDeflate          bool         // WebSocket messages are compressed for clients that offer it
 	PerMessageDeflateThreshold int          // bytes from which they are, default 1024
+
+	InitialPacket *engine.Message // sent to each session right behind the open packet; nil is none
 
 	AppWait     time.Duration // how long a CONNECT is held while auth, app or rooms are missing, default 5 s
 	AuthTimeout time.Duration // for one answer of the auth service, default 2 s
@@ -68,6 +76,7 @@ func (c Config) withDefaults() Config {
 	c.MaxBytes = orDefault(c.MaxBytes, 256<<10)
 	c.MaxHeld = orDefault(c.MaxHeld, 1<<20)
 	c.MaxAcks = orDefault(c.MaxAcks, 4096)
+	c.MaxHandshakes = orDefault(c.MaxHandshakes, 1024)
 	c.MaxNamespaces = orDefault(c.MaxNamespaces, 64)
 	if c.Parser.MaxBytes <= 0 {
 		c.Parser.MaxBytes = maxPacket
@@ -85,10 +94,13 @@ func (c Config) validate() error {
 	if c.MaxHTTPBufferSize > maxPacket || c.Parser.MaxBytes > maxPacket {
 		return fmt.Errorf("messages and packets of clients must not be larger than %d bytes", maxPacket)
 	}
+	if slices.Contains(c.Transports, "webtransport") {
+		return errors.New("transport webtransport is not supported: want polling, websocket or both")
+	}
 	if c.AppWait >= c.ConnectTimeout {
 		return fmt.Errorf("app wait %s must be below the connect timeout %s", c.AppWait, c.ConnectTimeout)
 	}
-	return nil
+	return c.CORS.validate()
 }
 
 func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
@@ -135,13 +147,21 @@ func (s *Service) engineConfig() engine.Config {
 		UpgradeTimeout:    s.cfg.UpgradeTimeout,
 		MaxHTTPBufferSize: s.cfg.MaxHTTPBufferSize,
 		MaxOutboundBytes:  s.cfg.MaxOutboundBytes,
+		InitialPacket:     s.cfg.InitialPacket,
+		CORS:              s.cfg.CORS.options(),
+		Middleware:        s.cfg.Middleware,
+		Headers:           s.cfg.Headers,
+		OnConnectionError: s.cfg.OnConnectionError,
 		GenerateID:        s.generateID,
 		RemoteAddr:        s.clientAddress,
 		Metrics:           &s.cfg.Metrics.Engine,
 		Log:               s.log,
 	}
-	if len(s.cfg.CORSOrigins) > 0 {
-		c.CORS = &cors.Options{AllowedOrigins: s.cfg.CORSOrigins, AllowCredentials: !slices.Contains(s.cfg.CORSOrigins, "*")}
+	if s.cfg.AllowRequest != nil || s.cfg.AuthHandshake {
+		c.AllowRequest = s.allow
+	}
+	if s.cfg.InitialHeaders != nil || s.cfg.AuthHandshake {
+		c.InitialHeaders = s.initialHeaders
 	}
 	return c
 }

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -16,10 +17,38 @@ import (
 	"github.com/siomesh/siomesh/pkg/engine"
 )
 
-// generateID makes the sid: this edge's instance id, so that any edge can tell whose session it is, and a secret of 20
-// characters with 120 random bits.
-func (s *Service) generateID(*http.Request) (engine.SessionID, error) {
-	return engine.SessionID(s.self.Instance.String() + newSocketID()), nil
+// generateID makes the sid: this edge's instance id, so that any edge can tell whose session it is, and a secret: 20
+// characters with 120 random bits, unless the program makes its own.
+func (s *Service) generateID(r *http.Request) (engine.SessionID, error) {
+	if s.cfg.GenerateID == nil {
+		return engine.SessionID(s.self.Instance.String() + newSocketID()), nil
+	}
+	secret, err := s.cfg.GenerateID(r)
+	if err == nil {
+		err = checkSecret(secret)
+	}
+	if err != nil {
+		return "", err
+	}
+	return engine.SessionID(s.self.Instance.String() + secret), nil
+}
+
+// The length of a sid's secret part: 16 characters of base64 can hold 96 random bits.
+const minSecret, maxSecret = 16, 64
+
+// checkSecret says what is wrong with a secret part, without showing it.
+func checkSecret(secret string) error {
+	if len(secret) < minSecret || len(secret) > maxSecret {
+		return fmt.Errorf("generated id has %d characters, want %d to %d", len(secret), minSecret, maxSecret)
+	}
+	for i := range len(secret) {
+		switch c := secret[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_', c == '-':
+		default:
+			return errors.New("generated id has a character that is none of A-Z a-z 0-9 _ -")
+		}
+	}
+	return nil
 }
 
 // handshake keeps what apps and auth may want to know of the first request.
@@ -56,21 +85,25 @@ func authRequest(sk *socket) (*authn.ConnectRequest, error) {
 	if err := proto.Unmarshal(sk.conn.handshake, &h); err != nil {
 		return nil, fmt.Errorf("decode handshake: %w", err)
 	}
-	q := &authn.ConnectRequest{
-		Namespace: string(sk.namespace), Socket: sk.id, Auth: sk.auth,
-		Handshake: authn.Handshake{
-			Headers: make(map[string]authn.Values, len(h.GetHeaders())),
-			Query:   make(map[string]authn.Values, len(h.GetQuery())),
-			Address: h.GetAddress(), Secure: h.GetSecure(), URL: h.GetUrl(), Time: time.UnixMilli(h.GetIssuedMs()).UTC(),
-		},
+	return &authn.ConnectRequest{
+		Namespace: string(sk.namespace), Socket: sk.id, Auth: sk.auth, Handshake: toAuth(&h),
+	}, nil
+}
+
+// toAuth returns a handshake as the auth service sees it.
+func toAuth(h *siomeshv1.Handshake) authn.Handshake {
+	a := authn.Handshake{
+		Headers: make(map[string]authn.Values, len(h.GetHeaders())),
+		Query:   make(map[string]authn.Values, len(h.GetQuery())),
+		Address: h.GetAddress(), Secure: h.GetSecure(), URL: h.GetUrl(), Time: time.UnixMilli(h.GetIssuedMs()).UTC(),
 	}
 	for _, header := range h.GetHeaders() {
-		q.Handshake.Headers[header.GetName()] = header.GetValues()
+		a.Headers[header.GetName()] = header.GetValues()
 	}
 	for name, value := range h.GetQuery() {
-		q.Handshake.Query[name] = authn.Values{value}
+		a.Query[name] = authn.Values{value}
 	}
-	return q, nil
+	return a
 }
 
 // clientAddress is the client's IP address: the peer's, or behind trusted proxies the last one in X-Forwarded-For that is

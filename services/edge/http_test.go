@@ -7,11 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/siomesh/siomesh/internal/mesh"
@@ -90,6 +86,9 @@ func TestConfig(t *testing.T) {
 		"cookie":        {Cookie: &http.Cookie{Name: "a b"}},
 		"threshold":     {HTTPCompressionThreshold: -1},
 		"deflate":       {PerMessageDeflateThreshold: -1},
+		"CORS max age":  {CORS: CORS{MaxAge: -time.Second}},
+		"CORS status":   {CORS: CORS{OptionsSuccessStatus: 302}},
+		"middleware":    {Hooks: Hooks{Middleware: []func(http.Handler) http.Handler{nil}}},
 	} {
 		if _, err := New(bus.NewMemory(), mesh.Subjects{}, slog.New(slog.DiscardHandler), c); err == nil {
 			t.Errorf("%s: no error", name)
@@ -120,59 +119,6 @@ func TestBusEnds(t *testing.T) {
 	if err := s.Run(context.Background()); err == nil {
 		t.Error("no error")
 	}
-}
-
-func TestClientFiles(t *testing.T) {
-	dir := t.TempDir()
-	for _, name := range []string{"socket.io.js", "socket.io.min.js.map", "secret.txt"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("content of "+name), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Config{ClientDir: dir, CORSOrigins: []string{"http://x"}})
-		status, text, h := w.request(http.MethodGet, "/socket.io/socket.io.js?v=1", "", "Origin", "http://x") // SRV-009
-		if status != 200 || text != "content of socket.io.js" || h.Get("Content-Type") != "application/javascript; charset=utf-8" ||
-			h.Get("Cache-Control") != "public, max-age=0" || h.Get("X-Sourcemap") != "" { // SRV-008, SRV-013
-			t.Errorf("file: got %d %q %v", status, text, h)
-		}
-		if got := h.Get("Access-Control-Allow-Origin"); got != "http://x" { // SRV-012
-			t.Errorf("CORS: got %q", got)
-		}
-		tag := h.Get("ETag")
-		for match, want := range map[string]int{tag: 304, "W/" + tag: 304, `"x"`: 200} { // SRV-010
-			if status, _, _ := w.request(http.MethodGet, "/socket.io/socket.io.js", "", "If-None-Match", match); status != want {
-				t.Errorf("If-None-Match %s: got %d, want %d", match, status, want)
-			}
-		}
-		_, _, h = w.request(http.MethodGet, "/socket.io/socket.io.min.js.map", "")
-		if got := h.Get("Content-Type"); got != "application/json; charset=utf-8" {
-			t.Errorf("map: got %q", got)
-		}
-		status, text, _ = w.request(http.MethodGet, "/socket.io/socket.io.esm.min.js", "")
-		if status != 404 || !strings.Contains(text, "not installed") {
-			t.Errorf("missing: got %d %q", status, text)
-		}
-		for path, want := range map[string]int{
-			"/socket.io/secret.txt":               400, // SRV-014
-			"/socket.io/../secret.txt":            400,
-			"/socket.io/%2e%2e/socket.io.js/x.js": 400,
-			"/elsewhere/socket.io.js":             404, // SRV-015
-		} {
-			if status, _, _ := w.request(http.MethodGet, path, ""); status != want {
-				t.Errorf("%s: got %d, want %d", path, status, want)
-			}
-		}
-	})
-}
-
-func TestNoClientFiles(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Config{})
-		if status, _, _ := w.request(http.MethodGet, "/socket.io/socket.io.js", ""); status != 400 { // SRV-016
-			t.Errorf("got %d, want 400", status)
-		}
-	})
 }
 
 func TestTelemetry(t *testing.T) {

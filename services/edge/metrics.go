@@ -15,6 +15,7 @@ type Metrics struct {
 	PacketsIn       [7]atomic.Uint64 // by packet type
 	PacketsOut      [7]atomic.Uint64 // by packet type, one for each recipient
 	Auth            [5]atomic.Uint64 // by outcome, see AuthOutcomes
+	Handshakes      [6]atomic.Uint64 // questions about handshakes by outcome, see HandshakeOutcomes
 	Malformed       atomic.Uint64    // packets that are no Socket.IO packets
 	InvalidState    atomic.Uint64    // connections closed for breaking the rules of the protocol
 	Late            atomic.Uint64    // packets of clients that came too late to mean anything
@@ -31,13 +32,14 @@ type Metrics struct {
 	ConnectTimeouts atomic.Uint64    // connections closed because they joined no namespace in time
 }
 
-// The outcomes of asking auth, in the order of Metrics.Auth.
+// The outcomes of asking auth, in the order of Metrics.Auth and Metrics.Handshakes.
 const (
 	authAllowed = iota
 	authRefused
 	authUnavailable
 	authUnreadable
 	authTooLarge
+	authBusy // too many handshakes wait already
 )
 
 // AuthOutcomes names the counters of Metrics.Auth.
@@ -45,7 +47,13 @@ func AuthOutcomes() [5]string {
 	return [5]string{"allowed", "refused", "unavailable", "unreadable", "too_large"}
 }
 
+// HandshakeOutcomes names the counters of Metrics.Handshakes.
+func HandshakeOutcomes() [6]string {
+	return [6]string{"allowed", "refused", "unavailable", "unreadable", "too_large", "busy"}
+}
+
 func (m *Metrics) auth(outcome int)                    { m.Auth[outcome].Add(1) }
+func (m *Metrics) handshake(outcome int)               { m.Handshakes[outcome].Add(1) }
 func (m *Metrics) packetIn(t protocol.Type)            { m.PacketsIn[t].Add(1) }
 func (m *Metrics) packetOut(t protocol.Type, n uint64) { m.PacketsOut[t].Add(n) }
 func (m *Metrics) connOpened()                         { m.Connections.Add(1) }

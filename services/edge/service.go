@@ -48,6 +48,10 @@ type Service struct {
 	running  atomic.Bool   // Run has subscribed: clients are taken
 	stopping atomic.Bool   // the edge closes its connections because it ends
 
+	handshakes chan struct{}      // one token for each handshake that waits for auth
+	ending     context.Context    //nolint:containedctx // ends what requests wait for when the edge stops
+	endWaiting context.CancelFunc // of ending
+
 	mu       sync.Mutex
 	rooms    *mesh.Address // guarded by mu: the rooms instance that owns the partitions
 	epoch    uint64        // guarded by mu: of its ownership
@@ -73,6 +77,8 @@ func New(b bus.Bus, names mesh.Subjects, log *slog.Logger, cfg Config) (*Service
 		renew:    make(chan struct{}, 1),
 		opened:   map[mesh.InstanceID]bool{},
 	}
+	s.ending, s.endWaiting = context.WithCancel(context.Background())
+	s.handshakes = make(chan struct{}, s.cfg.MaxHandshakes)
 	if err := s.cfg.validate(); err != nil {
 		return nil, err
 	}
@@ -83,7 +89,7 @@ func New(b bus.Bus, names mesh.Subjects, log *slog.Logger, cfg Config) (*Service
 		return nil, fmt.Errorf("engine: %w", err)
 	}
 	if s.cfg.ClientDir != "" {
-		s.files = clientFiles(s.cfg.ClientDir, s.engineConfig().CORS, log)
+		s.files = newClientFiles(s.cfg.ClientDir, s.cfg.CORS.options(), log)
 	}
 	s.peers = presence.New(b, names, s.self, s.describe, log, s.cfg.Presence)
 	s.peers.Watch(s.peerChanged)
@@ -103,6 +109,9 @@ const (
 	windowBytes   = 16 << 20
 	windowRecords = 64 << 10
 )
+
+// ClientsCount returns the number of open sessions.
+func (s *Service) ClientsCount() int { return s.engine.ClientsCount() }
 
 // Self returns the address of this instance.
 func (s *Service) Self() mesh.Address { return s.self }
@@ -152,6 +161,7 @@ const stopWait = 5 * time.Second
 // what clients sent before.
 func (s *Service) stop(ctx context.Context) {
 	s.stopping.Store(true)
+	s.endWaiting()
 	ctx, cancel := context.WithTimeout(ctx, stopWait)
 	defer cancel()
 	if err := s.engine.Close(ctx); err != nil {
@@ -194,7 +204,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case s.files != nil && isClientFile(s.cfg.Path, r.URL.Path):
 		s.files.ServeHTTP(w, r)
 	default:
-		s.engine.ServeHTTP(w, r)
+		s.engine.ServeHTTP(w, s.admitting(r))
 	}
 }
 
@@ -205,6 +215,9 @@ func (s *Service) open(session *engine.Session, r *http.Request) (engine.Handler
 		return nil, fmt.Errorf("encode handshake: %w", err)
 	}
 	c := &conn{s: s, session: session, handshake: handshake, decoder: protocol.NewDecoder(s.cfg.Parser)}
+	if f := s.cfg.OnSession; f != nil {
+		f(session, r)
+	}
 	s.guests.add(c, time.Now().Add(s.cfg.ConnectTimeout))
 	s.cfg.Metrics.connOpened()
 	if c.isV2() {

@@ -21,6 +21,10 @@ func (m *Metrics) Telemetry() []telemetry.Metric {
 		metrics = append(metrics,
 			telemetry.Count("sio_edge_auth_total", "Questions to auth, by outcome.", &m.Auth[i], "outcome", outcome))
 	}
+	for i, outcome := range HandshakeOutcomes() {
+		metrics = append(metrics,
+			telemetry.Count("sio_edge_auth_handshakes_total", "Questions to auth about handshakes, by outcome.", &m.Handshakes[i], "outcome", outcome))
+	}
 	return append(metrics,
 		telemetry.Count("sio_edge_packets_malformed_total", "Packets that are no Socket.IO packets.", &m.Malformed),
 		telemetry.Count("sio_edge_connections_invalid_state_total", "Connections closed for breaking the rules of the protocol.", &m.InvalidState),
