@@ -14,10 +14,11 @@ import (
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
-// BroadcastOperator selects sockets of one namespace, on all edges, for one or many broadcasts. It is a value: every method
+// BroadcastOperator selects sockets of one namespace, or of the children of a parent, on all edges, for one or many broadcasts. It is a value: every method
 // returns a new one and leaves it as it was, so it may be kept and shared (BRO-009).
 type BroadcastOperator struct {
 	namespace     *Namespace
+	parent        *ParentNamespace // instead of namespace: all its children
 	rooms, except []string
 	volatile      bool
 	flags         wire.Flags
@@ -59,23 +60,49 @@ func (b BroadcastOperator) Send(args ...any) error { return b.Emit(message, args
 // name, what cannot be encoded, a packet too large, and a wait longer than Config.EmitTimeout. Later failures go to
 // OnError and Flush.
 func (b BroadcastOperator) Emit(event string, args ...any) error {
-	n := b.namespace
-	body := n.server.encoder.body()
-	defer n.server.encoder.release(body)
+	s := b.server()
+	body := s.encoder.body()
+	defer s.encoder.release(body)
 	encoded := wire.AppendSelector(*body, wire.Selector{Rooms: b.rooms, Except: b.except})
-	encoded, err := n.server.encoder.event(encoded, event, args)
+	encoded, err := s.encoder.event(encoded, event, args)
 	*body = encoded
 	if err != nil {
 		return err
 	}
-	r := wire.Record{Kind: wire.KindBroadcast, Flags: b.flags, Namespace: n.nameBytes, Partition: n.partition, Body: encoded}
-	_, err = n.server.send(context.Background(), &r, b.volatile)
+	return b.operate(wire.Record{Kind: wire.KindBroadcast, Flags: b.flags, Body: encoded})
+}
+
+func (b BroadcastOperator) server() *Server {
+	if b.parent != nil {
+		return b.parent.server
+	}
+	return b.namespace.server
+}
+
+// operate sends an operation to the namespace, or to each child of the parent.
+func (b BroadcastOperator) operate(r wire.Record) error {
+	if b.parent == nil {
+		return b.operateOn(b.namespace, r)
+	}
+	var failures []error
+	for _, n := range b.parent.Children() {
+		failures = append(failures, b.operateOn(n, r))
+	}
+	return errors.Join(failures...)
+}
+
+func (b BroadcastOperator) operateOn(n *Namespace, r wire.Record) error {
+	r.Namespace, r.Partition = n.nameBytes, n.partition
+	_, err := n.server.send(context.Background(), &r, b.volatile)
 	return err
 }
 
 // Count returns how many sockets are selected now, after everything this Server did to the namespace before. If ctx has no
-// deadline, Config.EmitTimeout bounds the wait.
+// deadline, Config.EmitTimeout bounds the wait. For a parent it returns ErrParentNamespace.
 func (b BroadcastOperator) Count(ctx context.Context) (int, error) {
+	if b.parent != nil {
+		return 0, fmt.Errorf("count sockets: %w", ErrParentNamespace)
+	}
 	n := b.namespace
 	reply, err := n.server.query(ctx, n, &siomeshv1.RoomsRequest{
 		Query: &siomeshv1.RoomsRequest_Count{Count: &siomeshv1.CountQuery{Rooms: b.rooms, Except: b.except}},

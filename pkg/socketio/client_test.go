@@ -91,7 +91,7 @@ func (c *client) apply(r *wire.Record) error {
 		for _, room := range a.GetRooms() {
 			c.rooms[room] = true
 		}
-	case wire.KindRefuse, wire.KindClose:
+	case wire.KindRefuse, wire.KindUnknown, wire.KindClose:
 		delete(c.ring.clients, c.addr)
 	default:
 	}

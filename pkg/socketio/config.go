@@ -29,6 +29,10 @@ type Config struct {
 	// DrainTimeout bounds how long Run waits, when it ends, for running handlers; 10 s if 0.
 	DrainTimeout time.Duration
 
+	// CleanupEmptyChildNamespaces has a child of a parent namespace forgotten with its last socket (NSP-024); otherwise it
+	// stays, and clients that invent names use memory.
+	CleanupEmptyChildNamespaces bool
+
 	// CredsFile is a NATS credentials file, used by Connect when it dials.
 	CredsFile string
 	// Embedded says that what this Server talks to runs only while Run does: nothing is started before, and sending

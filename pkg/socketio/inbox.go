@@ -203,6 +203,11 @@ func (s *Socket) next() (j job, end *Disconnect, ok bool) {
 func (s *Socket) join(rooms []string) {
 	server := s.ns.server
 	ctx := server.handlerContext()
+	if !s.made(ctx) {
+		_ = s.decide(wire.KindUnknown, nil) // it has been reported
+		s.drop()
+		return
+	}
 	for _, m := range s.ns.middlewares {
 		err := guard(func() error { return m(ctx, s) })
 		if s.gone.Load() { // the client left meanwhile: connection never fires (MID-006)
@@ -255,11 +260,15 @@ func (s *Socket) refuse(cause error) {
 	s.drop()
 }
 
-// decide sends the accept or the refusal. It goes on trying as long as the socket is there, since without it the client
+// decide sends the accept, the refusal, or that the namespace is unknown. It goes on trying as long as the socket is there, since without it the client
 // would wait for ever: if the edge loses rooms too, it closes the connection, and the socket is gone. The first failure is
 // reported.
 func (s *Socket) decide(kind wire.Kind, decision proto.Message) error {
-	body, err := proto.Marshal(decision)
+	var body []byte
+	var err error
+	if decision != nil {
+		body, err = proto.Marshal(decision)
+	}
 	for first := true; ; first = false {
 		if err == nil {
 			err = s.change(&wire.Record{Kind: kind, Body: body})
@@ -280,9 +289,10 @@ func (s *Socket) decide(kind wire.Kind, decision proto.Message) error {
 // drop ends a socket that never was connected: there is no disconnect.
 func (s *Socket) drop() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.inbox.end, s.inbox.over, s.inbox.jobs, s.left = &Disconnect{}, true, nil, true
 	s.abandon()
+	s.mu.Unlock()
+	s.ns.server.release(s.ns)
 }
 
 // dispatch runs the handlers of one event.
@@ -335,6 +345,7 @@ func (s *Socket) ended(d Disconnect) {
 	if s.accepted.Load() {
 		s.tell("disconnect", disconnect, d)
 	}
+	s.ns.server.release(s.ns)
 }
 
 func (s *Socket) tell(event string, handlers []func(Disconnect), d Disconnect) {

@@ -40,7 +40,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) serve(ctx context.Context) (err error) {
 	s.peers.Announce()
 	s.mu.Lock()
-	namespaces := len(s.announced)
+	namespaces := len(s.announced) + len(s.parents)
 	s.mu.Unlock()
 	log := s.cfg.Log.With(slog.String("app", s.cfg.App), slog.String("instance", s.self.Instance.String()))
 	log.Info("app serving", slog.Int("namespaces", namespaces))
@@ -72,6 +72,7 @@ func (s *Server) begin(ctx context.Context) error {
 	s.announced = map[string]*Namespace{}
 	for _, name := range s.served() {
 		s.announced[name] = s.namespaces[name]
+		s.announced[name].ready = true
 	}
 	s.handlers, s.giveUp = context.WithCancel(context.WithoutCancel(ctx))
 	s.enter(running)

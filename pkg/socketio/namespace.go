@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/siomesh/siomesh/internal/mesh"
 )
@@ -23,6 +24,13 @@ type Namespace struct {
 	// Guarded by server.mu until Run begins, fixed from then on.
 	middlewares []Middleware
 	connection  []func(*Socket)
+
+	// Guarded by server.mu, for children of a parent; see parent.go.
+	parent  *ParentNamespace
+	making  chan struct{} // closed once the child is ready; nil while nobody makes it
+	ready   bool          // clients can join
+	asked   bool          // made for a client's question, and never given out by Of
+	sockets int           // that edges assigned
 }
 
 func newNamespace(s *Server, name string) *Namespace {
@@ -72,17 +80,32 @@ func (n *Namespace) Count(ctx context.Context) (int, error) { return n.all().Cou
 func (n *Namespace) all() BroadcastOperator { return BroadcastOperator{namespace: n} }
 
 // Of returns the namespace of that name; a missing leading slash is added and "" is "/" (NSP-001). Run announces the
-// namespaces that have a handler or middleware, and clients can join these; on others this Server only sends.
+// namespaces that have a handler or middleware, and clients can join these; on others this Server only sends. If a parent's
+// pattern finds the name, a new namespace is a child of it (NSP-023).
 func (s *Server) Of(name string) *Namespace {
-	if name == "" || name[0] != '/' {
+	if !strings.HasPrefix(name, "/") {
 		name = "/" + name
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	n := s.namespaces[name]
-	if n == nil {
-		n = newNamespace(s, name)
-		s.namespaces[name] = n
+	if n != nil {
+		n.asked = false
+		s.mu.Unlock()
+		return n
+	}
+	n = newNamespace(s, name)
+	s.namespaces[name] = n
+	newcomers := s.newcomers
+	tell := func() { s.introduce(n, newcomers) }
+	for _, p := range s.parents {
+		if name != "/" && p.pattern != nil && p.pattern.MatchString(name) {
+			tell = s.birth(n, p)
+			break
+		}
+	}
+	s.mu.Unlock()
+	if name != "/" {
+		tell()
 	}
 	return n
 }
@@ -90,7 +113,7 @@ func (s *Server) Of(name string) *Namespace {
 // register changes the handlers of a namespace, before Run only.
 func (s *Server) register(n *Namespace, change func()) error {
 	s.mu.Lock()
-	late := s.phase != connected
+	late := s.phase != connected && (n.making == nil || n.ready)
 	if !late {
 		change()
 	}

@@ -58,6 +58,8 @@ type Server struct {
 	closes     bool                  // guarded by mu; closing is closed
 	namespaces map[string]*Namespace // guarded by mu
 	announced  map[string]*Namespace // guarded by mu; what Run serves
+	parents    []*ParentNamespace    // guarded by mu; fixed by Run
+	newcomers  []func(*Namespace)    // guarded by mu; never changed in place
 	handlers   context.Context       //nolint:containedctx // of all handlers, as net/http keeps its base context; fixed by Run
 	giveUp     context.CancelFunc    // ends handlers
 }
@@ -237,19 +239,27 @@ func (s *Server) send(ctx context.Context, r *wire.Record, volatile bool) (sent 
 	}
 }
 
-// assign returns the namespace of a new socket, and false if none is taken now. One that is not served is made for the
-// occasion: its middleware refuses, as the reference does (NSP-005).
+// assign returns the namespace of a new socket, which release takes back, and false if none is taken now. One that is not
+// served is made for the occasion: the parents decide over it, and without any it is unknown (NSP-005, NSP-021).
 func (s *Server) assign(name string) (*Namespace, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.phase != running {
 		return nil, false
 	}
-	if n := s.announced[name]; n != nil {
-		return n, true
+	n := s.announced[name]
+	switch {
+	case n != nil:
+	case len(s.parents) > 0:
+		if n = s.namespaces[name]; n == nil {
+			n = newNamespace(s, name)
+			n.asked = true
+			s.namespaces[name] = n
+		}
+	default:
+		n = newNamespace(s, name)
 	}
-	n := newNamespace(s, name)
-	n.middlewares = []Middleware{func(context.Context, *Socket) error { return &ConnectError{Message: "Invalid namespace"} }}
+	n.sockets++
 	return n, true
 }
 
@@ -260,9 +270,16 @@ func (s *Server) handlerContext() context.Context { return s.handlers }
 func (s *Server) describe(p *siomeshv1.Presence) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p.Draining = s.phase != running || len(s.announced) == 0
+	p.Draining = s.phase != running || len(s.announced)+len(s.parents) == 0
 	p.Load = uint64(s.sockets.len())
 	for name := range s.announced {
 		p.Namespaces = append(p.Namespaces, &siomeshv1.Namespace{Match: &siomeshv1.Namespace_Name{Name: name}})
+	}
+	for _, parent := range s.parents {
+		rule := &siomeshv1.Namespace{Match: &siomeshv1.Namespace_Dynamic{Dynamic: true}}
+		if parent.pattern != nil {
+			rule.Match = &siomeshv1.Namespace_Pattern{Pattern: parent.pattern.String()}
+		}
+		p.Namespaces = append(p.Namespaces, rule)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -66,6 +67,7 @@ type directory struct {
 	mu        sync.Mutex
 	instances map[mesh.InstanceID]*entry // guarded by mu
 	announced map[string]struct{}        // guarded by mu: every namespace that was ever announced
+	compiled  map[string]*regexp.Regexp  // guarded by mu: patterns that were announced lately, nil if they are none
 	changed   chan struct{}              // guarded by mu: closed and replaced on every change
 }
 
@@ -73,6 +75,7 @@ type entry struct {
 	instance *appInstance
 	info     *siomeshv1.Presence
 	suspect  bool
+	patterns []*regexp.Regexp // those info announces
 }
 
 // serving is what the directory knows about a namespace.
@@ -90,6 +93,7 @@ func newDirectory(links *link.Endpoint, broke func(*appInstance, error)) *direct
 		broke:     broke,
 		instances: map[mesh.InstanceID]*entry{},
 		announced: map[string]struct{}{},
+		compiled:  map[string]*regexp.Regexp{},
 		changed:   make(chan struct{}),
 	}
 }
@@ -103,13 +107,39 @@ func (d *directory) update(p presence.Peer) {
 		e = &entry{instance: d.open(p.Address)}
 		d.instances[p.Instance] = e
 	}
-	e.info, e.suspect = p.Info, p.Suspect
+	e.info, e.suspect, e.patterns = p.Info, p.Suspect, e.patterns[:0]
 	for _, n := range p.Info.GetNamespaces() {
 		if n.GetName() != "" {
 			d.announced[n.GetName()] = struct{}{}
 		}
+		if pattern := d.compile(n.GetPattern()); pattern != nil {
+			e.patterns = append(e.patterns, pattern)
+		}
 	}
 	d.wake()
+}
+
+// maxCompiled is how many patterns are kept compiled between heartbeats.
+const maxCompiled = 1024
+
+// compile returns a pattern ready to use, nil if there is none; mu is held. One that is no RE2 finds nothing.
+func (d *directory) compile(pattern string) *regexp.Regexp {
+	if pattern == "" {
+		return nil
+	}
+	compiled, known := d.compiled[pattern]
+	if known {
+		return compiled
+	}
+	compiled, err := regexp.Compile(pattern)
+	if err != nil {
+		compiled = nil
+	}
+	if len(d.compiled) >= maxCompiled {
+		clear(d.compiled)
+	}
+	d.compiled[pattern] = compiled
+	return compiled
 }
 
 // open makes the instance at an address; mu is held.
@@ -154,32 +184,41 @@ func (d *directory) wake() {
 	d.changed = make(chan struct{})
 }
 
-// choose picks an instance for a namespace: of the first app by name that serves it, the less loaded of two random ones that
-// are not draining. changed is closed as soon as another answer is possible.
-func (d *directory) choose(namespace string) (chosen *appInstance, is serving, changed <-chan struct{}) {
+// choose picks an instance for a namespace: of the first app by name among those that know it best and have not declined it,
+// the less loaded of two random ones that are not draining. changed is closed as soon as another answer is possible.
+func (d *directory) choose(namespace string, declined []string) (chosen *appInstance, is serving, changed <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var candidates []*entry
-	alive, mayKnow := 0, false
+	alive, best, retracted := 0, knowsNot, false
 	for _, e := range d.instances {
 		if len(e.info.GetNamespaces()) == 0 {
 			continue // a process that only sends
 		}
 		alive++
-		exact, perhaps := serves(e.info, namespace)
-		mayKnow = mayKnow || exact || perhaps
-		if exact && !e.info.GetDraining() {
+		knows := e.knows(namespace)
+		if knows == knowsNot || knows > best {
+			continue
+		}
+		if slices.Contains(declined, e.instance.addr.App) {
+			retracted = retracted || knows == knowsExactly
+			continue
+		}
+		if knows < best {
+			best, candidates = knows, nil
+		}
+		if !e.info.GetDraining() {
 			candidates = append(candidates, e)
 		}
 	}
 	if len(candidates) == 0 {
-		if _, once := d.announced[namespace]; alive == 0 || once || mayKnow {
+		if _, once := d.announced[namespace]; alive == 0 || once && !retracted || best != knowsNot {
 			return nil, waiting, d.changed
 		}
 		return nil, unknown, d.changed
 	}
-	app := slices.MinFunc(candidates, func(a, b *entry) int { return cmp.Compare(a.info.GetName(), b.info.GetName()) }).info.GetName()
-	candidates = slices.DeleteFunc(candidates, func(e *entry) bool { return e.info.GetName() != app })
+	app := slices.MinFunc(candidates, func(a, b *entry) int { return cmp.Compare(a.instance.addr.App, b.instance.addr.App) }).instance.addr.App
+	candidates = slices.DeleteFunc(candidates, func(e *entry) bool { return e.instance.addr.App != app })
 	if sure := slices.DeleteFunc(slices.Clone(candidates), func(e *entry) bool { return e.suspect }); len(sure) > 0 {
 		candidates = sure
 	}
@@ -196,11 +235,31 @@ func (e *entry) load() int64 {
 	return max(int64(e.info.GetLoad()), e.instance.assigned.Load()) //nolint:gosec // a number of sockets
 }
 
-// serves reports whether an instance announces the namespace by name, or at least may know it by a pattern or function.
-func serves(info *siomeshv1.Presence, namespace string) (exact, perhaps bool) {
-	for _, n := range info.GetNamespaces() {
-		exact = exact || n.GetName() == namespace
-		perhaps = perhaps || n.GetPattern() != "" || n.GetDynamic()
+// knowledge is how an app knows a namespace. Lower is better.
+type knowledge int
+
+const (
+	knowsExactly   knowledge = iota // announced by name
+	knowsByPattern                  // found by a pattern it announced
+	knowsPerhaps                    // it has a function to ask
+	knowsNot
+)
+
+// knows returns how the instance knows a namespace.
+func (e *entry) knows(namespace string) knowledge {
+	is := knowsNot
+	for _, n := range e.info.GetNamespaces() {
+		switch {
+		case n.GetName() == namespace:
+			return knowsExactly
+		case n.GetDynamic():
+			is = knowsPerhaps
+		}
 	}
-	return exact, perhaps
+	for _, pattern := range e.patterns {
+		if pattern.MatchString(namespace) {
+			return knowsByPattern
+		}
+	}
+	return is
 }

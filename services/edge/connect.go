@@ -76,7 +76,7 @@ const maxAssignments = 3
 func (s *Service) join(ctx context.Context, sk *socket) {
 	wait := &unavailable{what: "app"}
 	sk.conn.mu.Lock()
-	again := sk.epoch
+	again := int(sk.epoch) - len(sk.declined)
 	sk.conn.mu.Unlock()
 	if again >= maxAssignments {
 		s.giveUp(sk, wait)
@@ -132,7 +132,10 @@ func (s *Service) attempt(ctx context.Context, sk *socket) error {
 		return &unavailable{"presence", s.peers.Heard()}
 	}
 	namespace := string(sk.namespace)
-	if _, is, changed := s.apps.choose(namespace); is == waiting {
+	sk.conn.mu.Lock()
+	declined := sk.declined
+	sk.conn.mu.Unlock()
+	if _, is, changed := s.apps.choose(namespace, declined); is == waiting {
 		return &unavailable{"app", changed}
 	} else if is == unknown {
 		return &refusal{Message: invalidNamespace}
@@ -140,7 +143,7 @@ func (s *Service) attempt(ctx context.Context, sk *socket) error {
 	if err := s.authenticate(ctx, sk); err != nil {
 		return err
 	}
-	chosen, is, changed := s.apps.choose(namespace)
+	chosen, is, changed := s.apps.choose(namespace, declined)
 	if is != served {
 		return &unavailable{"app", changed}
 	}

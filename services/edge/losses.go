@@ -72,6 +72,16 @@ func (s *Service) orphan(sk *socket, app *appInstance) (addr wire.SocketAddr, lo
 	return addr, true
 }
 
+// declined goes on with the next app, since this one does not know the namespace; conn.mu is held.
+func (s *Service) declined(sk *socket) {
+	if sk.state != asked {
+		return
+	}
+	sk.declined = append(sk.declined[:len(sk.declined):len(sk.declined)], sk.app.addr.App)
+	sk.app.assigned.Add(-1)
+	s.askAgain(&s.batch, sk)
+}
+
 // askAgain starts the join of a socket again, under another address, so that nothing of the dead instance concerns it;
 // conn.mu is held.
 func (s *Service) askAgain(b *link.Batch, sk *socket) {

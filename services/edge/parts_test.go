@@ -127,7 +127,7 @@ func TestChoose(t *testing.T) {
 		t.Helper()
 		seen := map[mesh.InstanceID]bool{}
 		for range 200 {
-			chosen, got, _ := d.choose(namespace)
+			chosen, got, _ := d.choose(namespace, nil)
 			if got != is {
 				t.Fatalf("%s: got %d, want %d", what, got, is)
 			}

@@ -110,7 +110,7 @@ func (s *Service) applyTo(sk *socket, r *wire.Record) error {
 	case wire.KindRefuse:
 		return s.refused(sk, r)
 	case wire.KindUnknown:
-		s.end(sk, protocol.ConnectError, sk.conn.refusal(&refusal{Message: invalidNamespace}), "")
+		s.declined(sk)
 	case wire.KindEmit:
 		return s.emit(sk, r)
 	case wire.KindAck:

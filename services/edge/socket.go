@@ -32,15 +32,16 @@ type socket struct {
 	auth      []byte // payload of the CONNECT packet, a copy
 
 	// Guarded by conn.mu.
-	state   state
-	addr    wire.SocketAddr     // another one when the socket has to join again
-	cancel  context.CancelFunc  // ends the join under way
-	verdict *authn.ConnectReply // nil until auth has answered
-	app     *appInstance        // the instance that owns the socket; nil while joining
-	epoch   uint32              // of this assignment
-	flow    flow
-	acks    acks
-	data    map[string][]byte // socket.data: raw JSON by top-level key
+	state    state
+	addr     wire.SocketAddr     // another one when the socket has to join again
+	cancel   context.CancelFunc  // ends the join under way
+	verdict  *authn.ConnectReply // nil until auth has answered
+	app      *appInstance        // the instance that owns the socket; nil while joining
+	epoch    uint32              // of this assignment
+	flow     flow
+	declined []string // apps that do not know the namespace; never changed in place
+	acks     acks
+	data     map[string][]byte // socket.data: raw JSON by top-level key
 
 	watched atomic.Bool // the app instance wants copies of broadcasts
 

@@ -43,7 +43,8 @@ type Presence struct {
 	Goodbye bool `protobuf:"varint,8,opt,name=goodbye,proto3" json:"goodbye,omitempty"`
 	// Sockets (apps) or sessions (edges) it holds now.
 	Load uint64 `protobuf:"varint,9,opt,name=load,proto3" json:"load,omitempty"`
-	// Namespaces an app serves.
+	// Namespaces an app serves. An edge asks the apps with the exact name first, then those with a pattern, then the dynamic
+	// ones, each in the order of their names.
 	Namespaces []*Namespace `protobuf:"bytes,10,rep,name=namespaces,proto3" json:"namespaces,omitempty"`
 	// Partitions a rooms instance owns.
 	Partitions []*Partition `protobuf:"bytes,11,rep,name=partitions,proto3" json:"partitions,omitempty"`
@@ -256,7 +257,7 @@ type Namespace_Name struct {
 }
 
 type Namespace_Pattern struct {
-	// An RE2 pattern that the whole name must match.
+	// An RE2 pattern that is found in the name, slash included.
 	Pattern string `protobuf:"bytes,2,opt,name=pattern,proto3,oneof"`
 }
 
