@@ -169,7 +169,7 @@ func (f *engineFlags) config() (edge.Config, error) {
 	if f.HTTPCompressionThreshold < 0 || f.PerMessageDeflateThreshold < 0 {
 		return edge.Config{}, errors.New("--http-compression-threshold, --per-message-deflate-threshold: want 0 or more bytes")
 	}
-	return edge.Config{
+	cfg := edge.Config{
 		Path: f.Path, Transports: f.Transports, DisableUpgrades: !f.AllowUpgrades,
 		PingInterval: f.PingInterval, PingTimeout: f.PingTimeout, UpgradeTimeout: f.UpgradeTimeout,
 		ConnectTimeout: f.ConnectTimeout, AppWait: f.AppWait, MaxHTTPBufferSize: f.MaxHTTPBufferSize,
@@ -178,7 +178,8 @@ func (f *engineFlags) config() (edge.Config, error) {
 		InitialPacket: f.initialPacket(), AuthHandshake: f.AuthHandshake,
 		DisableHTTPCompression: !f.HTTPCompression, HTTPCompressionThreshold: max(f.HTTPCompressionThreshold, 1),
 		PerMessageDeflate: f.PerMessageDeflate, PerMessageDeflateThreshold: max(f.PerMessageDeflateThreshold, 1),
-	}, nil
+	}
+	return cfg, cfg.Check() //nolint:wrapcheck // says what
 }
 
 // initialPacket is nil for none.

@@ -3,11 +3,14 @@ package edge
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"slices"
 	"time"
 
+	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/bus"
 	"github.com/siomesh/siomesh/internal/mesh/link"
 	"github.com/siomesh/siomesh/internal/mesh/presence"
 	"github.com/siomesh/siomesh/pkg/engine"
@@ -89,6 +92,12 @@ func (c Config) withDefaults() Config {
 
 // maxPacket is the largest packet of a client, its attachments included: it has to fit a record.
 const maxPacket = 16 << 20
+
+// Check returns what New would say is wrong with the configuration.
+func (c Config) Check() error {
+	_, err := New(bus.NewMemory(), mesh.Subjects{}, slog.New(slog.DiscardHandler), c)
+	return err
+}
 
 func (c Config) validate() error {
 	if c.MaxHTTPBufferSize > maxPacket || c.Parser.MaxBytes > maxPacket {

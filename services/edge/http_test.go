@@ -93,6 +93,9 @@ func TestConfig(t *testing.T) {
 		if _, err := New(bus.NewMemory(), mesh.Subjects{}, slog.New(slog.DiscardHandler), c); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+		if c.Check() == nil {
+			t.Errorf("%s: Check finds nothing", name)
+		}
 	}
 }
 
