@@ -44,7 +44,7 @@ type movedSession struct {
 	Extended bool            `json:"extended"`
 	Left     time.Duration   `json:"left"` // until the next ping
 	Out      []movedMessage  `json:"out"`  // queued
-	Handler  json.RawMessage `json:"handler"`
+	Handler  []byte          `json:"handler"`
 }
 
 type movedMessage struct {
@@ -106,7 +106,7 @@ func (p *probe) move() []byte {
 		e.Out = append(e.Out, m.moved())
 	}
 	b, err := json.Marshal(e)
-	if err != nil { // the handler's state is not JSON
+	if err != nil {
 		s.closeLocked(ForcedClose, fmt.Errorf("encode session: %w", err), endNow)
 		return nil
 	}
