@@ -2,11 +2,14 @@ package siomesh_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"os/signal"
+	"time"
 
+	"github.com/siomesh/siomesh/pkg/engine"
 	"github.com/siomesh/siomesh/pkg/siomesh"
 	"github.com/siomesh/siomesh/pkg/socketio"
 )
@@ -36,4 +39,30 @@ func Example() {
 	if err := m.Run(ctx); err != nil {
 		fmt.Println(err)
 	}
+}
+
+// Functions and options of the endpoint: who may connect at all, and what responses carry.
+func ExampleConfig() {
+	m, err := siomesh.New(siomesh.Config{
+		CORSOrigins: []string{"https://chat.example"},
+		CORSMaxAge:  time.Hour,
+		Cookie:      engine.DefaultCookie(),
+		AllowRequest: func(r *http.Request) error {
+			if r.UserAgent() == "" {
+				return errors.New("who are you?")
+			}
+			return nil
+		},
+		Headers: func(h http.Header, _ *http.Request) { h.Set("X-Region", "eu") },
+		OnSession: func(s *engine.Session, _ *http.Request) {
+			s.Observe(&engine.Observer{Upgrade: func(transport string) { fmt.Println("upgraded to", transport) }})
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer m.Close(context.Background()) //nolint:errcheck // it never ran
+	fmt.Println(m.ClientsCount(), "clients")
+	// Output: 0 clients
 }

@@ -157,6 +157,9 @@ func TestBadConfig(t *testing.T) {
 		"NATS port":     {NATSListen: "127.0.0.1:many"},
 		"external auth": {AuthExternal: true},
 		"times":         {AppWait: time.Minute},
+		"handshakes":    {AuthHandshakePolicy: "maybe"},
+		"no tokens":     {AuthHandshakePolicy: "tokens"},
+		"webtransport":  {Transports: []string{"polling", "webtransport"}},
 	} {
 		cfg.Log = slog.New(slog.DiscardHandler)
 		if m, err := siomesh.New(cfg); err == nil {
