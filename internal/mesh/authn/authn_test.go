@@ -81,14 +81,14 @@ func TestDecodeConnectRequest(t *testing.T) {
 }
 
 func TestDecodeConnectReply(t *testing.T) {
-	expires := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	expires, three := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), 3.0
 	for _, tt := range []struct {
 		name, wire string
 		want       *authn.ConnectReply // nil: unreadable
 	}{
 		{
-			"all of a permission", `{"allow":true,"user":"u1","data":{"a":1},"rooms":["r"],"expires_at":"2030-01-02T03:04:05Z","limits":{"x":2}}`,
-			&authn.ConnectReply{Allow: true, User: "u1", Data: json.RawMessage(`{"a":1}`), Rooms: []string{"r"}, ExpiresAt: expires, Limits: json.RawMessage(`{"x":2}`)},
+			"all of a permission", `{"allow":true,"user":"u1","data":{"a":1},"rooms":["r"],"expires_at":"2030-01-02T03:04:05Z","limits":{"x":2,"event_burst":3}}`,
+			&authn.ConnectReply{Allow: true, User: "u1", Data: json.RawMessage(`{"a":1}`), Rooms: []string{"r"}, ExpiresAt: expires, Limits: &authn.Limits{EventBurst: &three}},
 		},
 		{"least permission", ` {"allow":true} `, &authn.ConnectReply{Allow: true}},
 		{"nulls", `{"allow":true,"user":null,"data":null,"rooms":null,"expires_at":null,"limits":null}`, &authn.ConnectReply{Allow: true}},
@@ -109,6 +109,12 @@ func TestDecodeConnectReply(t *testing.T) {
 		{"rooms no strings", `{"allow":true,"rooms":[1]}`, nil},
 		{"bad time", `{"allow":true,"expires_at":"tomorrow"}`, nil},
 		{"two values", `{"allow":true}{"allow":false}`, nil},
+		{"limits no object", `{"allow":true,"limits":5}`, nil},
+		{"limit no number", `{"allow":true,"limits":{"events_per_second":"5"}}`, nil},
+		{"negative limit", `{"allow":true,"limits":{"events_per_second":-1}}`, nil},
+		{"limit of hours", `{"allow":true,"limits":{"bytes_per_second":0.5}}`, nil},
+		{"limit beyond all", `{"allow":true,"limits":{"byte_burst":1e13}}`, nil},
+		{"half an event", `{"allow":true,"limits":{"event_burst":1.5}}`, nil},
 	} {
 		got, err := authn.DecodeConnectReply([]byte(tt.wire))
 		switch {

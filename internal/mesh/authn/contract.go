@@ -15,7 +15,7 @@ import (
 //
 //	→ {"namespace":"/chat","socket":"…","auth":{…},
 //	   "handshake":{"headers":{"cookie":"…"},"query":{"EIO":"4"},"address":"","secure":false,"url":"","time":"RFC 3339"}}
-//	← {"allow":true,"user":"u1","data":{},"rooms":[],"expires_at":"RFC 3339","limits":{}}
+//	← {"allow":true,"user":"u1","data":{},"rooms":[],"expires_at":"RFC 3339","limits":{"events_per_second":50}}
 //	← {"allow":false,"message":"…","data":{}}
 
 // ConnectRequest asks whether a client may join a namespace.
@@ -64,7 +64,7 @@ type ConnectReply struct {
 	Data      json.RawMessage `json:"data,omitempty"`      // allowed: the initial socket.data, a JSON object; refused: any JSON for the client
 	Rooms     []string        `json:"rooms,omitempty"`     // the socket is in them from the start
 	ExpiresAt time.Time       `json:"expires_at,omitzero"` // when the permission ends; zero for never
-	Limits    json.RawMessage `json:"limits,omitempty"`    // passed on unread
+	Limits    *Limits         `json:"limits,omitempty"`    // of what the client may send; nil leaves it to the edge
 	Message   string          `json:"message,omitempty"`   // refused: why, in words for the client
 }
 
@@ -92,7 +92,7 @@ func DecodeConnectRequest(data []byte) (*ConnectRequest, error) {
 }
 
 // DecodeConnectReply reads a verdict. It fails with ErrUnreadable if the JSON is broken, allow is missing, a field has the
-// wrong type, or the data of a permission is no object: doubt never allows.
+// wrong type, the data of a permission is no object or its limits make no sense: doubt never allows.
 func DecodeConnectReply(data []byte) (*ConnectReply, error) {
 	var wire struct {
 		Allow *bool `json:"allow"` // shadows that of reply
@@ -106,7 +106,7 @@ func DecodeConnectReply(data []byte) (*ConnectReply, error) {
 	}
 	r := ConnectReply(wire.reply)
 	r.Allow = *wire.Allow
-	r.Data, r.Limits = present(r.Data), present(r.Limits)
+	r.Data = present(r.Data)
 	if !r.Allow {
 		return &ConnectReply{Message: truncate(r.Message), Data: r.Data}, nil
 	}
