@@ -112,6 +112,7 @@ type member struct {
 	info siomeshv1.Presence // guarded by mu; what describe says: load and draining
 	news []string           // guarded by mu; what the watcher was told
 	at   []time.Time        // guarded by mu; when
+	byes []bool             // guarded by mu; for each death, whether it was a goodbye
 }
 
 func app() mesh.Address {
@@ -137,6 +138,9 @@ func join(tb testing.TB, b bus.Bus, self mesh.Address, cfg Config) *member {
 		defer m.mu.Unlock()
 		m.news = append(m.news, c.String()+" "+string(p.Kind))
 		m.at = append(m.at, time.Now())
+		if c == Died {
+			m.byes = append(m.byes, p.Info.GetGoodbye())
+		}
 	})
 	ctx, cancel := context.WithCancel(tb.Context())
 	ended := make(chan error, 1)
@@ -167,6 +171,16 @@ func (m *member) told() ([]string, time.Time) {
 	}
 	m.news, m.at = nil, nil
 	return news, at
+}
+
+// wantBye checks how the only one who died did.
+func (m *member) wantBye(tb testing.TB, want bool) {
+	tb.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !slices.Equal(m.byes, []bool{want}) {
+		tb.Errorf("goodbyes = %v, want %v", m.byes, want)
+	}
 }
 
 func (m *member) wantNews(tb testing.TB, want ...string) time.Time {

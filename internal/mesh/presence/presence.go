@@ -19,7 +19,7 @@ import (
 // Peer is what is known of one other instance. It is a value: a later heartbeat makes a new one.
 type Peer struct {
 	mesh.Address
-	Info    *siomeshv1.Presence // the newest heartbeat; must not be changed
+	Info    *siomeshv1.Presence // the newest heartbeat; must not be changed. The last one of who left by itself has Goodbye
 	Suspect bool                // somebody got no answer from it: hold what is meant for it until Recovered or Died
 }
 

@@ -100,6 +100,7 @@ func TestGoodbyeIsDeathAtOnce(t *testing.T) {
 		if at := e.wantNews(t, "died app"); !at.Equal(start) {
 			t.Errorf("died after %v, want at once", at.Sub(start))
 		}
+		e.wantBye(t, true)
 		if _, ok := e.Peer(a.self.Instance); ok || e.Fresh(a.self.Instance) {
 			t.Error("the dead instance is still there")
 		}
@@ -117,6 +118,7 @@ func TestSilenceIsDeath(t *testing.T) {
 		a.line.set(func(l *line) { l.cut = true })
 		pass(3 * time.Second)
 		at := e.wantNews(t, "died app")
+		e.wantBye(t, false)
 		if got := at.Sub(start); got < 1000*ms || got > 1600*ms {
 			t.Errorf("died after %v, want 1 to 1.6 s", got)
 		}

@@ -114,6 +114,7 @@ func (r *roster) heartbeat(now time.Time, h *heartbeat) []happening {
 			return nil
 		}
 		delete(r.peers, id)
+		e.peer.Info = info
 		return []happening{{Died, e.peer, causeGoodbye}}
 	}
 	if e == nil {
