@@ -113,7 +113,7 @@ func (c *upCommand) run(ctx context.Context, log *slog.Logger) error {
 		if err := demo.Register(m.IO()); err != nil { //nolint:contextcheck // handlers have contexts of their own
 			return fmt.Errorf("demo: %w", err)
 		}
-		public = beside(c.endpoint(), m, demo.Page())
+		public = beside(c.endpoint(), m, demo.Page(c.Path))
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.Run(ctx) })

@@ -18,12 +18,13 @@ type cli struct {
 
 	PageListen string `placeholder:"ADDR" help:"With --nats: serve the page here, too."`
 	EdgeURL    string `name:"edge-url" placeholder:"URL" help:"Where the page finds the edge; its own address if empty."`
+	EdgePath   string `default:"/socket.io" placeholder:"PATH" help:"Path of the endpoint there."`
 }
 
 func main() {
 	var c cli
 	k := serve.Parse(&c, "chat", "A chat with rooms, private messages and a page for it.")
-	page, err := demo.PageFor(c.EdgeURL)
+	page, err := demo.PageFor(c.EdgeURL, c.EdgePath)
 	k.FatalIfErrorf(err)
 	p := serve.Program{Name: "chat", Register: demo.Register, Pages: page}
 	if c.PageListen != "" {

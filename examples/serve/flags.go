@@ -28,6 +28,7 @@ type Flags struct {
 // MeshFlags configure a mesh inside the process; its engine's options have the reference server's names.
 type MeshFlags struct {
 	NATSListen        string        `name:"nats-listen" default:"none" placeholder:"ADDR" help:"Let other processes join here; none: nobody."`
+	InternalListen    string        `placeholder:"ADDR" help:"Answer /livez, /readyz and /metrics here; nowhere if empty."`
 	DataDir           string        `placeholder:"DIR" help:"Where to keep state; a temporary directory if empty."`
 	ClientDir         string        `default:"node_modules/socket.io-client/dist" placeholder:"DIR" help:"Where the browser client is."`
 	Policy            []string      `placeholder:"NAMESPACE=POLICY" sep:"none" help:"Who may connect; repeat it. Default: *=allow."`

@@ -80,16 +80,26 @@ func TestPlan(t *testing.T) {
 
 // A program serves its page and the mesh's endpoint on one address, and stops cleanly.
 func TestListen(t *testing.T) {
-	addr := freeAddr(t)
+	addr, internal := freeAddr(t), freeAddr(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- program().Run(ctx, parse(t, "--listen", addr, "--log-level", "error")) }() // waited for below
+	go func() {
+		ended <- program().Run(ctx, parse(t, "--listen", addr, "--internal-listen", internal, "--log-level", "error"))
+	}() // waited for below
 	if got := get(t, "http://"+addr+"/"); got != "page" {
 		t.Errorf("the page is %q", got)
 	}
 	if got := get(t, "http://"+addr+"/socket.io/?EIO=4&transport=polling"); !strings.HasPrefix(got, `0{"sid":`) {
 		t.Errorf("the endpoint answers %q", got)
+	}
+	if got := get(t, "http://"+internal+"/readyz"); got != "" {
+		t.Errorf("readyz answers %q", got)
+	}
+	for _, metric := range []string{"sio_edge_connections ", "go_goroutines "} {
+		if got := get(t, "http://"+internal+"/metrics"); !strings.Contains(got, metric) {
+			t.Errorf("the metrics have no %s: %.300q", metric, got)
+		}
 	}
 	cancel()
 	select {
@@ -115,8 +125,12 @@ func TestFailures(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	if err := program().Run(t.Context(), parse(t, "--listen", ln.Addr().String())); err == nil {
-		t.Error("Run on an address in use ended without an error")
+	for _, args := range [][]string{
+		{"--listen", ln.Addr().String()}, {"--listen", "127.0.0.1:0", "--internal-listen", ln.Addr().String()},
+	} {
+		if err := program().Run(t.Context(), parse(t, args...)); err == nil {
+			t.Errorf("Run on an address in use, %v, ended without an error", args)
+		}
 	}
 }
 

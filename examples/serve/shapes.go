@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/siomesh/siomesh/pkg/siomesh"
@@ -20,7 +21,12 @@ const stopsWithin = 8 * time.Second
 
 // embed runs the whole mesh in this process.
 func (p Program) embed(ctx context.Context, f *Flags, log *slog.Logger) error {
-	m, err := siomesh.New(p.config(f, log))
+	cfg := p.config(f, log)
+	registry := prometheus.NewRegistry()
+	if cfg.Metrics == nil {
+		cfg.Metrics = registry
+	}
+	m, err := siomesh.New(cfg)
 	if err != nil {
 		return fmt.Errorf("configure the mesh: %w", err)
 	}
@@ -32,6 +38,12 @@ func (p Program) embed(ctx context.Context, f *Flags, log *slog.Logger) error {
 	if err != nil {
 		return errors.Join(err, m.Close(ctx))
 	}
+	var internal net.Listener
+	if f.Mesh.InternalListen != "" {
+		if internal, err = lc.Listen(ctx, "tcp", f.Mesh.InternalListen); err != nil {
+			return errors.Join(err, ln.Close(), m.Close(ctx))
+		}
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/socket.io/", m)
 	if p.Pages != nil {
@@ -40,6 +52,9 @@ func (p Program) embed(ctx context.Context, f *Flags, log *slog.Logger) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.Run(ctx) })
 	g.Go(func() error { return Pages(ctx, ln, mux, log) })
+	if internal != nil {
+		g.Go(func() error { return Pages(ctx, internal, operators(registry, m.Healthy), log) })
+	}
 	return g.Wait()
 }
 

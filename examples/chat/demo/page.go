@@ -14,9 +14,10 @@ import (
 //go:embed page
 var files embed.FS
 
-// Page returns the handler of the chat's page, to be mounted at "/" of the address that clients connect to.
-func Page() http.Handler {
-	h, err := PageFor("")
+// Page returns the handler of the chat's page, to be mounted at "/" of the address that clients connect to. The endpoint is
+// the path of Socket.IO there, such as /socket.io.
+func Page(endpoint string) http.Handler {
+	h, err := PageFor("", endpoint)
 	if err != nil { // only if the files in this package were broken
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -26,9 +27,9 @@ func Page() http.Handler {
 }
 
 // PageFor returns the handler of a page that is served elsewhere than clients connect to: edge is the origin where they do,
-// and where the client library is, such as https://edge.example.com. The edge must allow the page's own origin
-// (--cors-origin).
-func PageFor(edge string) (http.Handler, error) {
+// and where the client library is, such as https://edge.example.com, and endpoint the path there. The edge must allow the
+// page's own origin (--cors-origin).
+func PageFor(edge, endpoint string) (http.Handler, error) {
 	policy, err := contentPolicy(edge)
 	if err != nil {
 		return nil, err
@@ -42,7 +43,7 @@ func PageFor(edge string) (http.Handler, error) {
 		return nil, fmt.Errorf("page: %w", err)
 	}
 	var index bytes.Buffer
-	if err := t.Execute(&index, struct{ Edge string }{strings.TrimSuffix(edge, "/")}); err != nil {
+	if err := t.Execute(&index, struct{ Edge, Path string }{strings.TrimSuffix(edge, "/"), strings.TrimSuffix(endpoint, "/")}); err != nil {
 		return nil, fmt.Errorf("page: %w", err)
 	}
 	rest := http.FileServerFS(static)

@@ -17,7 +17,7 @@ func ask(tb testing.TB, h http.Handler, path string) *httptest.ResponseRecorder 
 }
 
 func TestPage(t *testing.T) {
-	h := demo.Page()
+	h := demo.Page("/socket.io")
 	for path, want := range map[string]string{
 		"/":          "text/html; charset=utf-8",
 		"/style.css": "text/css; charset=utf-8",
@@ -43,14 +43,31 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// TestPageFollowsThePath: the page looks for the client and the endpoint where they are.
+func TestPageFollowsThePath(t *testing.T) {
+	for endpoint, want := range map[string][]string{
+		"/x":     {`src="/x/socket.io.js"`, `data-path="/x"`},
+		"/x/y/":  {`src="/x/y/socket.io.js"`, `data-path="/x/y"`},
+		"/":      {`src="/socket.io.js"`, `data-path=""`},
+		`/"><b>`: {`src="/%22%3e%3cb%3e/socket.io.js"`, `data-path="/&#34;&gt;&lt;b&gt;"`},
+	} {
+		body := ask(t, demo.Page(endpoint), "/").Body.String()
+		for _, part := range want {
+			if !strings.Contains(body, part) {
+				t.Errorf("the page for %s has no %s:\n%.700s", endpoint, part, body)
+			}
+		}
+	}
+}
+
 func TestPageFor(t *testing.T) {
-	h, err := demo.PageFor("https://edge.example.com:3000/")
+	h, err := demo.PageFor("https://edge.example.com:3000/", "/socket.io/")
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := ask(t, h, "/")
 	for _, want := range []string{
-		`src="https://edge.example.com:3000/socket.io/socket.io.js"`, `data-edge="https://edge.example.com:3000"`,
+		`src="https://edge.example.com:3000/socket.io/socket.io.js"`, `data-edge="https://edge.example.com:3000"`, `data-path="/socket.io"`,
 	} {
 		if !strings.Contains(w.Body.String(), want) {
 			t.Errorf("the page has no %s:\n%s", want, w.Body)
@@ -66,7 +83,7 @@ func TestPageFor(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"edge.example.com", "javascript:alert(1)", "https://", "https://a/b", "https://a;b", "https://a,b", "ws://a"} {
-		if _, err := demo.PageFor(bad); err == nil {
+		if _, err := demo.PageFor(bad, "/socket.io"); err == nil {
 			t.Errorf("the address %q was accepted", bad)
 		}
 	}

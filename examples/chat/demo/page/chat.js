@@ -28,7 +28,9 @@ function key() {
 function connect() {
   const secret = key();
   // The function is asked at each connection: after an interruption we come back to the room we were in.
-  const s = window.io(`${document.documentElement.dataset.edge}/chat`, {
+  const { edge, path } = document.documentElement.dataset;
+  const s = window.io(`${edge}/chat`, {
+    path: path || "/",
     auth: (give) => give({ name: me.name, key: secret, room: me.room }),
     autoConnect: false,
   });
