@@ -223,6 +223,35 @@ func (x *index) eachEdge(ns []byte, rooms wire.StringsView, f func(*edge)) {
 	}
 }
 
+// selection returns the accepted members in any of the rooms (of the namespace if there are none) that are in none of the
+// excepted rooms, each once.
+func (x *index) selection(ns []byte, rooms, except wire.StringsView) (found []*member) {
+	n := x.namespaces[string(ns)]
+	if n == nil {
+		return nil
+	}
+	x.visit++
+	for name, ok := except.Next(); ok; name, ok = except.Next() {
+		n.each(string(name), func(m *member) { m.visit = x.visit })
+	}
+	take := func(m *member) {
+		if m.visit != x.visit {
+			m.visit = x.visit
+			found = append(found, m)
+		}
+	}
+	if rooms.Len() == 0 {
+		for _, m := range n.ids {
+			take(m)
+		}
+		return found
+	}
+	for name, ok := rooms.Next(); ok; name, ok = rooms.Next() {
+		n.each(string(name), take)
+	}
+	return found
+}
+
 // count returns the number of accepted members in any of the rooms (of the namespace if there are none) that are in none of
 // the excepted rooms. One room and nothing excepted costs no walk.
 func (x *index) count(ns string, rooms, except []string) int {

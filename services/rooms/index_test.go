@@ -170,6 +170,26 @@ func TestIndexLikeModel(t *testing.T) {
 	})
 }
 
+// selectionOf returns what a selection holds, each once.
+func selectionOf(t *rapid.T, x *index, ns string, rooms, except []string) map[*member]bool {
+	in, err := wire.ReadStrings(wire.AppendStrings(nil, rooms))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := wire.ReadStrings(wire.AppendStrings(nil, except))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[*member]bool{}
+	for _, m := range x.selection([]byte(ns), in, out) {
+		if found[m] {
+			t.Fatalf("%s is selected twice", m.id)
+		}
+		found[m] = true
+	}
+	return found
+}
+
 // same checks everything that can be asked, and that nothing is kept that is not needed.
 func same(t *rapid.T, x *index, m *model, spaces, names []string) {
 	own := ""
@@ -181,6 +201,9 @@ func same(t *rapid.T, x *index, m *model, spaces, names []string) {
 			for _, except := range [][]string{nil, names[1:2], {own}} {
 				if got, want := x.count(ns, rooms, except), m.count(ns, rooms, except); got != want {
 					t.Fatalf("count in %s of %q except %q: got %d, want %d", ns, rooms, except, got, want)
+				}
+				if got, want := len(selectionOf(t, x, ns, rooms, except)), m.count(ns, rooms, except); got != want {
+					t.Fatalf("selection in %s of %q except %q: got %d, want %d", ns, rooms, except, got, want)
 				}
 			}
 			found := map[mesh.InstanceID]bool{}

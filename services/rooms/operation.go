@@ -30,9 +30,12 @@ func (s *Service) operation(from mesh.Address, r *wire.Record) error {
 	s.cfg.Metrics.operation(r.Kind)
 	s.dirty(p)
 	r.Origin = from.Instance
-	if r.Kind == wire.KindBroadcast {
+	switch r.Kind {
+	case wire.KindBroadcast:
 		err = s.broadcast(p, r)
-	} else {
+	case wire.KindJoinAll, wire.KindLeaveAll, wire.KindCloseAll:
+		err = s.toAll(p, r)
+	default:
 		err = s.toSocket(p, r)
 	}
 	s.unpark(p)
@@ -101,6 +104,36 @@ func (s *Service) broadcast(p *progress, r *wire.Record) error {
 		return fmt.Errorf("broadcast: %w", err)
 	}
 	s.index.eachEdge(r.Namespace, rooms, func(e *edge) { s.forward(p, e, r) })
+	return nil
+}
+
+// toAll applies a join, leave or close to every socket a selector names, and passes it on like a broadcast: the edges find the
+// same sockets.
+func (s *Service) toAll(p *progress, r *wire.Record) error {
+	selected, except, rest, err := wire.ReadSelector(r.Body)
+	if err != nil {
+		return fmt.Errorf("selector: %w", err)
+	}
+	var rooms wire.StringsView
+	if r.Kind != wire.KindCloseAll {
+		if rooms, err = wire.ReadStrings(rest); err != nil {
+			return fmt.Errorf("rooms of sockets: %w", err)
+		}
+	}
+	s.index.eachEdge(r.Namespace, selected, func(e *edge) { s.forward(p, e, r) })
+	for _, m := range s.index.selection(r.Namespace, selected, except) {
+		list := rooms
+		for room, ok := list.Next(); ok; room, ok = list.Next() {
+			if r.Kind == wire.KindJoinAll {
+				s.index.join(m, string(room))
+			} else {
+				s.index.leave(m, string(room))
+			}
+		}
+		if r.Kind == wire.KindCloseAll {
+			s.index.remove(m.addr)
+		}
+	}
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
 	"github.com/siomesh/siomesh/internal/mesh"
 	"github.com/siomesh/siomesh/internal/mesh/bus"
+	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
 // maxParked bounds the queries that wait for operations of one origin in one partition.
@@ -75,6 +76,25 @@ func (s *Service) answer(q *siomeshv1.RoomsRequest) *siomeshv1.RoomsReply {
 	case *siomeshv1.RoomsRequest_Count:
 		n := s.index.count(q.GetNamespace(), query.Count.GetRooms(), query.Count.GetExcept())
 		return &siomeshv1.RoomsReply{Count: uint64(n)} //nolint:gosec // a count is not negative
+	case *siomeshv1.RoomsRequest_Counts:
+		reply := &siomeshv1.RoomsReply{Counts: make([]uint64, len(query.Counts.GetRooms()))}
+		for i, room := range query.Counts.GetRooms() {
+			n := s.index.count(q.GetNamespace(), []string{string(room)}, nil)
+			reply.Counts[i] = uint64(n) //nolint:gosec // a count is not negative
+		}
+		return reply
+	case *siomeshv1.RoomsRequest_Edges:
+		reply := &siomeshv1.RoomsReply{}
+		rooms := make([]string, len(query.Edges.GetRooms()))
+		for i, room := range query.Edges.GetRooms() {
+			rooms[i] = string(room)
+		}
+		list, err := wire.ReadStrings(wire.AppendStrings(nil, rooms))
+		if err != nil {
+			return failure("bad_request", err.Error())
+		}
+		s.index.eachEdge([]byte(q.GetNamespace()), list, func(e *edge) { reply.Edges = append(reply.Edges, e.id.String()) })
+		return reply
 	default:
 		return failure("bad_request", "unknown query")
 	}

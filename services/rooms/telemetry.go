@@ -18,7 +18,7 @@ func (m *Metrics) Telemetry() []telemetry.Metric {
 		wire.KindAccept: "accept", wire.KindRefuse: "refuse", wire.KindUnknown: "unknown", wire.KindEmit: "emit",
 		wire.KindAck: "ack", wire.KindJoin: "join", wire.KindLeave: "leave", wire.KindClose: "close",
 		wire.KindBroadcast: "broadcast", wire.KindHandled: "handled", wire.KindData: "data",
-		wire.KindWatch: "watch",
+		wire.KindWatch: "watch", wire.KindJoinAll: "join_all", wire.KindLeaveAll: "leave_all", wire.KindCloseAll: "close_all",
 	} {
 		metrics = append(metrics,
 			telemetry.Count("sio_rooms_operations_total", "Operations of apps, by kind.", &m.Operations[kind], "kind", name))

@@ -35,6 +35,8 @@ type RoomsRequest struct {
 	// Types that are valid to be assigned to Query:
 	//
 	//	*RoomsRequest_Count
+	//	*RoomsRequest_Edges
+	//	*RoomsRequest_Counts
 	Query         isRoomsRequest_Query `protobuf_oneof:"query"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -107,6 +109,24 @@ func (x *RoomsRequest) GetCount() *CountQuery {
 	return nil
 }
 
+func (x *RoomsRequest) GetEdges() *EdgesQuery {
+	if x != nil {
+		if x, ok := x.Query.(*RoomsRequest_Edges); ok {
+			return x.Edges
+		}
+	}
+	return nil
+}
+
+func (x *RoomsRequest) GetCounts() *CountsQuery {
+	if x != nil {
+		if x, ok := x.Query.(*RoomsRequest_Counts); ok {
+			return x.Counts
+		}
+	}
+	return nil
+}
+
 type isRoomsRequest_Query interface {
 	isRoomsRequest_Query()
 }
@@ -116,7 +136,21 @@ type RoomsRequest_Count struct {
 	Count *CountQuery `protobuf:"bytes,4,opt,name=count,proto3,oneof"`
 }
 
+type RoomsRequest_Edges struct {
+	// Which edges hold a socket that a selector names.
+	Edges *EdgesQuery `protobuf:"bytes,5,opt,name=edges,proto3,oneof"`
+}
+
+type RoomsRequest_Counts struct {
+	// How many sockets are in each of some rooms.
+	Counts *CountsQuery `protobuf:"bytes,6,opt,name=counts,proto3,oneof"`
+}
+
 func (*RoomsRequest_Count) isRoomsRequest_Query() {}
+
+func (*RoomsRequest_Edges) isRoomsRequest_Query() {}
+
+func (*RoomsRequest_Counts) isRoomsRequest_Query() {}
 
 // CountQuery counts the accepted sockets of the namespace that are in one of the rooms and in none of the excepted ones.
 type CountQuery struct {
@@ -173,20 +207,116 @@ func (x *CountQuery) GetExcept() []string {
 	return nil
 }
 
+// EdgesQuery asks for the edges with an accepted socket in one of the rooms.
+type EdgesQuery struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Rooms to look in; empty means the whole namespace.
+	Rooms         [][]byte `protobuf:"bytes,1,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EdgesQuery) Reset() {
+	*x = EdgesQuery{}
+	mi := &file_siomesh_v1_rooms_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EdgesQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EdgesQuery) ProtoMessage() {}
+
+func (x *EdgesQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_siomesh_v1_rooms_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EdgesQuery.ProtoReflect.Descriptor instead.
+func (*EdgesQuery) Descriptor() ([]byte, []int) {
+	return file_siomesh_v1_rooms_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *EdgesQuery) GetRooms() [][]byte {
+	if x != nil {
+		return x.Rooms
+	}
+	return nil
+}
+
+// CountsQuery counts the accepted sockets of several rooms at one moment.
+type CountsQuery struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The rooms, each counted for itself.
+	Rooms         [][]byte `protobuf:"bytes,1,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountsQuery) Reset() {
+	*x = CountsQuery{}
+	mi := &file_siomesh_v1_rooms_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountsQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountsQuery) ProtoMessage() {}
+
+func (x *CountsQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_siomesh_v1_rooms_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountsQuery.ProtoReflect.Descriptor instead.
+func (*CountsQuery) Descriptor() ([]byte, []int) {
+	return file_siomesh_v1_rooms_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *CountsQuery) GetRooms() [][]byte {
+	if x != nil {
+		return x.Rooms
+	}
+	return nil
+}
+
 // RoomsReply answers a RoomsRequest.
 type RoomsReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What went wrong, empty on success.
 	Error *Error `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
 	// Answer to a CountQuery.
-	Count         uint64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	Count uint64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// Answer to an EdgesQuery: instance ids of edges.
+	Edges []string `protobuf:"bytes,3,rep,name=edges,proto3" json:"edges,omitempty"`
+	// Answer to a CountsQuery, in its order.
+	Counts        []uint64 `protobuf:"varint,4,rep,packed,name=counts,proto3" json:"counts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RoomsReply) Reset() {
 	*x = RoomsReply{}
-	mi := &file_siomesh_v1_rooms_proto_msgTypes[2]
+	mi := &file_siomesh_v1_rooms_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -198,7 +328,7 @@ func (x *RoomsReply) String() string {
 func (*RoomsReply) ProtoMessage() {}
 
 func (x *RoomsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_siomesh_v1_rooms_proto_msgTypes[2]
+	mi := &file_siomesh_v1_rooms_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -211,7 +341,7 @@ func (x *RoomsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomsReply.ProtoReflect.Descriptor instead.
 func (*RoomsReply) Descriptor() ([]byte, []int) {
-	return file_siomesh_v1_rooms_proto_rawDescGZIP(), []int{2}
+	return file_siomesh_v1_rooms_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *RoomsReply) GetError() *Error {
@@ -228,6 +358,20 @@ func (x *RoomsReply) GetCount() uint64 {
 	return 0
 }
 
+func (x *RoomsReply) GetEdges() []string {
+	if x != nil {
+		return x.Edges
+	}
+	return nil
+}
+
+func (x *RoomsReply) GetCounts() []uint64 {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
 // Error is a failure that callers branch on.
 type Error struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -241,7 +385,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_siomesh_v1_rooms_proto_msgTypes[3]
+	mi := &file_siomesh_v1_rooms_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -253,7 +397,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_siomesh_v1_rooms_proto_msgTypes[3]
+	mi := &file_siomesh_v1_rooms_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -266,7 +410,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_siomesh_v1_rooms_proto_rawDescGZIP(), []int{3}
+	return file_siomesh_v1_rooms_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Error) GetCode() string {
@@ -288,21 +432,30 @@ var File_siomesh_v1_rooms_proto protoreflect.FileDescriptor
 const file_siomesh_v1_rooms_proto_rawDesc = "" +
 	"\n" +
 	"\x16siomesh/v1/rooms.proto\x12\n" +
-	"siomesh.v1\"\x9f\x01\n" +
+	"siomesh.v1\"\x82\x02\n" +
 	"\fRoomsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x1c\n" +
 	"\toperation\x18\x03 \x01(\x04R\toperation\x12.\n" +
-	"\x05count\x18\x04 \x01(\v2\x16.siomesh.v1.CountQueryH\x00R\x05countB\a\n" +
+	"\x05count\x18\x04 \x01(\v2\x16.siomesh.v1.CountQueryH\x00R\x05count\x12.\n" +
+	"\x05edges\x18\x05 \x01(\v2\x16.siomesh.v1.EdgesQueryH\x00R\x05edges\x121\n" +
+	"\x06counts\x18\x06 \x01(\v2\x17.siomesh.v1.CountsQueryH\x00R\x06countsB\a\n" +
 	"\x05query\":\n" +
 	"\n" +
 	"CountQuery\x12\x14\n" +
 	"\x05rooms\x18\x01 \x03(\tR\x05rooms\x12\x16\n" +
-	"\x06except\x18\x02 \x03(\tR\x06except\"K\n" +
+	"\x06except\x18\x02 \x03(\tR\x06except\"\"\n" +
+	"\n" +
+	"EdgesQuery\x12\x14\n" +
+	"\x05rooms\x18\x01 \x03(\fR\x05rooms\"#\n" +
+	"\vCountsQuery\x12\x14\n" +
+	"\x05rooms\x18\x01 \x03(\fR\x05rooms\"y\n" +
 	"\n" +
 	"RoomsReply\x12'\n" +
 	"\x05error\x18\x01 \x01(\v2\x11.siomesh.v1.ErrorR\x05error\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x04R\x05count\"5\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\x12\x14\n" +
+	"\x05edges\x18\x03 \x03(\tR\x05edges\x12\x16\n" +
+	"\x06counts\x18\x04 \x03(\x04R\x06counts\"5\n" +
 	"\x05Error\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessageB\xa3\x01\n" +
@@ -323,21 +476,25 @@ func file_siomesh_v1_rooms_proto_rawDescGZIP() []byte {
 	return file_siomesh_v1_rooms_proto_rawDescData
 }
 
-var file_siomesh_v1_rooms_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_siomesh_v1_rooms_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_siomesh_v1_rooms_proto_goTypes = []any{
 	(*RoomsRequest)(nil), // 0: siomesh.v1.RoomsRequest
 	(*CountQuery)(nil),   // 1: siomesh.v1.CountQuery
-	(*RoomsReply)(nil),   // 2: siomesh.v1.RoomsReply
-	(*Error)(nil),        // 3: siomesh.v1.Error
+	(*EdgesQuery)(nil),   // 2: siomesh.v1.EdgesQuery
+	(*CountsQuery)(nil),  // 3: siomesh.v1.CountsQuery
+	(*RoomsReply)(nil),   // 4: siomesh.v1.RoomsReply
+	(*Error)(nil),        // 5: siomesh.v1.Error
 }
 var file_siomesh_v1_rooms_proto_depIdxs = []int32{
 	1, // 0: siomesh.v1.RoomsRequest.count:type_name -> siomesh.v1.CountQuery
-	3, // 1: siomesh.v1.RoomsReply.error:type_name -> siomesh.v1.Error
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	2, // 1: siomesh.v1.RoomsRequest.edges:type_name -> siomesh.v1.EdgesQuery
+	3, // 2: siomesh.v1.RoomsRequest.counts:type_name -> siomesh.v1.CountsQuery
+	5, // 3: siomesh.v1.RoomsReply.error:type_name -> siomesh.v1.Error
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_siomesh_v1_rooms_proto_init() }
@@ -347,6 +504,8 @@ func file_siomesh_v1_rooms_proto_init() {
 	}
 	file_siomesh_v1_rooms_proto_msgTypes[0].OneofWrappers = []any{
 		(*RoomsRequest_Count)(nil),
+		(*RoomsRequest_Edges)(nil),
+		(*RoomsRequest_Counts)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -354,7 +513,7 @@ func file_siomesh_v1_rooms_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_siomesh_v1_rooms_proto_rawDesc), len(file_siomesh_v1_rooms_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
