@@ -45,6 +45,13 @@ const (
 
 	// Edge → rooms, and rooms → edge.
 	KindHello Kind = 48 // edge: register me under this Lease; rooms: you are under this one, 0: under none   Body: empty
+
+	// Edge ↔ edge: streams of bytes (package tunnel). Every body begins with the number of the stream, a uvarint shifted left by
+	// one, whose lowest bit is set by the side that accepted the stream. FlagClose on the first two: nothing follows this way.
+	KindStreamOpen   Kind = 56 // begins a stream                                   Body: number, head
+	KindStreamData   Kind = 57 // bytes of it                                       Body: number, bytes
+	KindStreamReset  Kind = 58 // the sender has no use for it any more             Body: number, reason, plain text
+	KindStreamCredit Kind = 59 // the receiver has made room                        Body: number, bytes as a uvarint
 )
 
 // Flags are properties that any kind may have.
@@ -70,7 +77,8 @@ func (k Kind) Known() bool {
 		KindAccept, KindRefuse, KindUnknown, KindEmit, KindAck, KindJoin, KindLeave, KindClose, KindBroadcast, KindHandled, KindData,
 		KindWatch, KindJoinAll, KindLeaveAll, KindCloseAll,
 		KindConfirm, KindGone, KindEdgeEnded, KindOpFailed,
-		KindHello:
+		KindHello,
+		KindStreamOpen, KindStreamData, KindStreamReset, KindStreamCredit:
 		return true
 	default:
 		return false
