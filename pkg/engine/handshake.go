@@ -118,6 +118,6 @@ func (s *Server) isClosed() bool {
 func closing() *Refusal {
 	return &Refusal{
 		Code: CodeBadRequest, Message: "Server is closing",
-		context: map[string]any{"name": "SERVER_CLOSING"}, status: http.StatusServiceUnavailable,
+		context: map[string]any{"name": "SERVER_CLOSING"}, Status: http.StatusServiceUnavailable,
 	}
 }

@@ -25,7 +25,7 @@ type postRequest struct {
 func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 	p := &postRequest{rc: http.NewResponseController(w), reading: true}
 	if refusal := s.startPost(p, r); refusal != nil {
-		if refusal.status == http.StatusBadRequest {
+		if refusal.Status == http.StatusBadRequest {
 			w.WriteHeader(http.StatusBadRequest) // with an empty body, as the reference
 		} else {
 			s.srv.refuse(w, r, refusal)
@@ -68,7 +68,7 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 func (s *Session) startPost(p *postRequest, r *http.Request) *Refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	bare := &Refusal{Code: CodeBadRequest, status: http.StatusBadRequest}
+	bare := &Refusal{Code: CodeBadRequest, Status: http.StatusBadRequest}
 	switch {
 	case s.state == stateClosed || s.overdueLocked():
 		return unknownSession(s.id)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // Codes of a refused request, as clients see them.
@@ -37,15 +38,17 @@ func codeMessage(code int) (string, bool) {
 // Refusal is an error that says how a handshake is refused: Code is one of the Code
 // constants (anything else counts as CodeBadRequest), Message replaces the code's
 // standard message if not empty. Code 4 is answered with HTTP status 403 on polling,
-// the others with 400.
+// the others with 400, unless Status says otherwise. RetryAfter, in whole seconds, tells the
+// client when to come again.
 //
 //nolint:errname // it is named for what it does; it is an error only on its way through Accept
 type Refusal struct {
-	Code    int
-	Message string
+	Code       int
+	Message    string
+	Status     int
+	RetryAfter time.Duration
 
 	context map[string]any // for Config.OnConnectionError
-	status  int            // HTTP status; 0 = by code
 }
 
 // Error returns the message that the client gets.
@@ -86,11 +89,14 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, e *Refusal) {
 		standard, _ := codeMessage(code)
 		f(r, code, standard, e.context)
 	}
-	status := e.status
+	status := e.Status
 	if status == 0 {
 		status = http.StatusBadRequest
 	}
 	h := w.Header()
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((e.RetryAfter+time.Second-1)/time.Second)))
+	}
 	if isUpgrade(r) {
 		h.Set("Connection", "close")
 		h.Set("Content-Type", "text/html")
@@ -99,7 +105,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, e *Refusal) {
 		_, _ = w.Write([]byte(e.Error())) // a client that is gone needs no answer
 		return
 	}
-	if code == CodeForbidden && e.status == 0 {
+	if code == CodeForbidden && e.Status == 0 {
 		status = http.StatusForbidden
 	}
 	var body bytes.Buffer

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/authn"
 	"github.com/siomesh/siomesh/internal/mesh/bus"
 	"github.com/siomesh/siomesh/internal/mesh/link"
 	"github.com/siomesh/siomesh/internal/mesh/presence"
@@ -61,6 +62,14 @@ type Config struct {
 	MaxAcks    int   // acknowledgements asked of one socket and still open, default 4096
 
 	MaxNamespaces int // namespaces that one connection may be in or ask for, default 64
+	MaxUnjoined   int // connections that have joined no namespace yet, default 10 000; below 0 is no limit
+
+	// What a client may send, for each socket; 0 is no limit. A burst is what may come at once, default one second's worth. A
+	// client that exceeds a limit is not read until the bucket has refilled. An auth verdict may say otherwise for its socket.
+	EventsPerSecond float64
+	EventBurst      int
+	BytesPerSecond  float64 // of the arguments and attachments of packets
+	ByteBurst       int     // at least 1024
 
 	Parser   protocol.Limits
 	Presence presence.Config
@@ -81,6 +90,9 @@ func (c Config) withDefaults() Config {
 	c.MaxAcks = orDefault(c.MaxAcks, 4096)
 	c.MaxHandshakes = orDefault(c.MaxHandshakes, 1024)
 	c.MaxNamespaces = orDefault(c.MaxNamespaces, 64)
+	if c.MaxUnjoined == 0 {
+		c.MaxUnjoined = 10_000
+	}
 	if c.Parser.MaxBytes <= 0 {
 		c.Parser.MaxBytes = maxPacket
 	}
@@ -106,10 +118,22 @@ func (c Config) validate() error {
 	if slices.Contains(c.Transports, "webtransport") {
 		return errors.New("transport webtransport is not supported: want polling, websocket or both")
 	}
+	if err := c.validateRates(); err != nil {
+		return err
+	}
 	if c.AppWait >= c.ConnectTimeout {
 		return fmt.Errorf("app wait %s must be below the connect timeout %s", c.AppWait, c.ConnectTimeout)
 	}
 	return c.CORS.validate()
+}
+
+func (c Config) validateRates() error {
+	events, bytes := float64(c.EventBurst), float64(c.ByteBurst)
+	limits := authn.Limits{EventsPerSecond: &c.EventsPerSecond, EventBurst: &events, BytesPerSecond: &c.BytesPerSecond, ByteBurst: &bytes}
+	if err := limits.Validate(); err != nil {
+		return fmt.Errorf("limits of a socket: %w", err)
+	}
+	return nil
 }
 
 func orDefault[T int | int64 | time.Duration](v, otherwise T) T {

@@ -25,7 +25,9 @@ type conn struct {
 	left    []string  // guarded by mu: namespaces the server disconnected; the client may not know yet
 	entered bool      // guarded by mu: a namespace was joined, so the connect timeout is off for good
 	closed  bool      // guarded by mu
-	blocked int       // guarded by mu: sockets whose flow blocks reading
+	blocked int       // guarded by mu: reasons not to read the client: sockets whose flow blocks it, and the throttle
+
+	throttle *throttle // guarded by mu; nil until a limit was exceeded
 
 	dirty bool // owned by the reader goroutine of the links: in Service.unflushed
 	place place
@@ -98,9 +100,11 @@ func (c *conn) packet(p protocol.Packet, attachments [][]byte) {
 	case p.Type == protocol.Disconnect:
 		c.end(&c.batch, sk, reasonClientDisconnect, "")
 	case p.Type == protocol.Event || p.Type == protocol.BinaryEvent:
-		c.event(sk, p, attachments)
+		size := c.event(sk, p, attachments)
+		c.charge(sk, 1, size)
 	case p.Type == protocol.Ack || p.Type == protocol.BinaryAck:
-		c.reply(sk, p, attachments)
+		events, size := c.reply(sk, p, attachments)
+		c.charge(sk, events, size)
 	default: // NSP-014
 		c.invalidState()
 	}
@@ -123,6 +127,7 @@ func (c *conn) invalidState() {
 // endAll ends every socket: the connection is closed, or about to be; mu is held.
 func (c *conn) endAll(b *link.Batch, reason, description string) {
 	c.closed = true
+	c.dropThrottle()
 	for len(c.sockets) > 0 {
 		c.end(b, c.sockets[len(c.sockets)-1], reason, description)
 	}

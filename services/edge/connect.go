@@ -182,9 +182,8 @@ func (s *Service) authenticate(ctx context.Context, sk *socket) error {
 	}
 	s.cfg.Metrics.auth(authAllowed)
 	sk.conn.mu.Lock()
-	sk.verdict = verdict
-	sk.conn.mu.Unlock()
-	return nil
+	defer sk.conn.mu.Unlock()
+	return sk.conn.permit(sk, verdict)
 }
 
 // assign gives the socket to an app instance and sends it the connect record.

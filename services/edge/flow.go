@@ -93,18 +93,20 @@ func (f *flow) sent(n int) {
 	}
 }
 
-// event hands an event to the socket's app, or holds it; mu is held.
-func (c *conn) event(sk *socket, p protocol.Packet, attachments [][]byte) {
+// event hands an event to the socket's app, or holds it, and returns its size; mu is held.
+func (c *conn) event(sk *socket, p protocol.Packet, attachments [][]byte) (size int64) {
 	buf := c.s.encode(wire.Packet{JSON: p.Data, Attachments: attachments})
 	defer c.s.release(buf)
 	e := parcel{kind: wire.KindEvent, id: p.ID, body: *buf, size: int64(len(*buf))}
 	if len(sk.flow.held) > 0 || !sk.flow.admits(&e, &c.s.cfg) || !c.pass(&c.batch, sk, &e) {
 		c.hold(sk, e)
 	}
+	return e.size
 }
 
-// reply hands a client's acknowledgement to the app instance that asked for it; mu is held. It overtakes held events.
-func (c *conn) reply(sk *socket, p protocol.Packet, attachments [][]byte) {
+// reply hands a client's acknowledgement to the app instance that asked for it; mu is held. It overtakes held events. It
+// returns what that costs the client: one that nobody asked for is an event, one that was asked for only bytes.
+func (c *conn) reply(sk *socket, p protocol.Packet, attachments [][]byte) (events int, size int64) {
 	id, err := strconv.ParseUint(string(p.ID), 10, 64)
 	var request uint64
 	if err == nil {
@@ -112,7 +114,7 @@ func (c *conn) reply(sk *socket, p protocol.Packet, attachments [][]byte) {
 	}
 	if request == 0 {
 		c.s.cfg.Metrics.late() // nobody asked, or nobody waits any more: ignored as the reference does
-		return
+		return 1, sizeOf(p, attachments)
 	}
 	buf := c.s.encode(wire.Packet{JSON: p.Data, Attachments: attachments})
 	defer c.s.release(buf)
@@ -123,6 +125,16 @@ func (c *conn) reply(sk *socket, p protocol.Packet, attachments [][]byte) {
 	if len(sk.acks.open) == 0 && len(sk.flow.held) > 0 {
 		c.block(sk)
 	}
+	return 0, answer.size
+}
+
+// sizeOf returns the bytes of a packet's arguments.
+func sizeOf(p protocol.Packet, attachments [][]byte) int64 {
+	n := len(p.Data)
+	for _, a := range attachments {
+		n += len(a)
+	}
+	return int64(n)
 }
 
 // pass sends a parcel unless the link is full, which then resumes the socket once it has room; mu is held.
@@ -190,10 +202,7 @@ func (c *conn) block(sk *socket) {
 		return
 	}
 	sk.flow.blocked = true
-	if c.blocked++; c.blocked == 1 {
-		c.s.cfg.Metrics.paused()
-		c.session.Pause()
-	}
+	c.stopReading()
 }
 
 func (c *conn) unblock(sk *socket) {
@@ -201,9 +210,7 @@ func (c *conn) unblock(sk *socket) {
 		return
 	}
 	sk.flow.blocked = false
-	if c.blocked--; c.blocked == 0 {
-		c.session.Resume()
-	}
+	c.continueReading()
 }
 
 // end takes a socket away from the client and from rooms at once, and tells its app behind the packets it is still owed;
@@ -216,6 +223,9 @@ func (c *conn) end(b *link.Batch, sk *socket, reason, description string) {
 	sk.state = ending
 	c.forget(sk)
 	sk.cancel()
+	if sk.expiry != nil {
+		c.s.alarms.drop(sk.expiry)
+	}
 	rooms := c.s.index.remove(sk)
 	sk.acks.drain(func(uint64) {})
 	if before == joining {

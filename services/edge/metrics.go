@@ -21,6 +21,8 @@ type Metrics struct {
 	Late            atomic.Uint64    // packets of clients that came too late to mean anything
 	Held            atomic.Uint64    // packets held because the app or its link was full
 	Paused          atomic.Uint64    // times the reading of a client stopped
+	Throttled       [2]atomic.Uint64 // times it stopped because the client exceeded a limit, see Limits
+	Expired         atomic.Uint64    // sockets ended with their permission
 	Dropped         atomic.Uint64    // packets given up because the app or rooms was lost, or had ended the socket
 	Unreadable      atomic.Uint64    // operations of apps that cannot be read
 	AcksFailed      atomic.Uint64    // open requests for an acknowledgement that failed at the edge
@@ -30,6 +32,8 @@ type Metrics struct {
 	Joined          atomic.Uint64    // sockets accepted into a namespace
 	VolatileDropped atomic.Uint64    // volatile packets dropped because the client was busy
 	ConnectTimeouts atomic.Uint64    // connections closed because they joined no namespace in time
+	UnjoinedClosed  atomic.Uint64    // connections without a namespace closed to make room for newer ones
+	UnjoinedRefused atomic.Uint64    // handshakes refused because there were too many of those
 }
 
 // The outcomes of asking auth, in the order of Metrics.Auth and Metrics.Handshakes.
@@ -52,6 +56,9 @@ func HandshakeOutcomes() [6]string {
 	return [6]string{"allowed", "refused", "unavailable", "unreadable", "too_large", "busy"}
 }
 
+// Limits names the counters of Metrics.Throttled.
+func Limits() [2]string { return [2]string{"events", "bytes"} }
+
 func (m *Metrics) auth(outcome int)                    { m.Auth[outcome].Add(1) }
 func (m *Metrics) handshake(outcome int)               { m.Handshakes[outcome].Add(1) }
 func (m *Metrics) packetIn(t protocol.Type)            { m.PacketsIn[t].Add(1) }
@@ -63,6 +70,8 @@ func (m *Metrics) invalidState()                       { m.InvalidState.Add(1) }
 func (m *Metrics) late()                               { m.Late.Add(1) }
 func (m *Metrics) held()                               { m.Held.Add(1) }
 func (m *Metrics) paused()                             { m.Paused.Add(1) }
+func (m *Metrics) throttled(by limited)                { m.Throttled[by].Add(1) }
+func (m *Metrics) expired()                            { m.Expired.Add(1) }
 func (m *Metrics) dropped(n int)                       { m.Dropped.Add(uint64(n)) } //nolint:gosec // not negative
 func (m *Metrics) unreadable()                         { m.Unreadable.Add(1) }
 func (m *Metrics) ackFailed()                          { m.AcksFailed.Add(1) }
@@ -72,3 +81,5 @@ func (m *Metrics) unavailable()                        { m.Unavailable.Add(1) }
 func (m *Metrics) joined()                             { m.Joined.Add(1) }
 func (m *Metrics) volatileDropped()                    { m.VolatileDropped.Add(1) }
 func (m *Metrics) connectTimeout()                     { m.ConnectTimeouts.Add(1) }
+func (m *Metrics) unjoinedClosed()                     { m.UnjoinedClosed.Add(1) }
+func (m *Metrics) unjoinedRefused()                    { m.UnjoinedRefused.Add(1) }

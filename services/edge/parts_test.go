@@ -182,7 +182,9 @@ func TestGuests(t *testing.T) {
 	conns := make([]*conn, 5)
 	for i := range conns {
 		conns[i] = &conn{}
-		g.add(conns[i], start.Add(time.Duration(i)*time.Second))
+		if _, ok := g.admit(conns[i], start.Add(time.Duration(i)*time.Second), len(conns), 0); !ok {
+			t.Errorf("no room for %d", i)
+		}
 	}
 	for _, i := range []int{4, 0, 2, 2} { // the last, the first, one between, none
 		g.remove(conns[i])
@@ -195,7 +197,7 @@ func TestGuests(t *testing.T) {
 			t.Errorf("overdue: got another than the guest %d", i)
 		}
 	}
-	if c := g.overdue(start.Add(time.Minute)); c != nil || g.first != nil || g.last != nil {
+	if c := g.overdue(start.Add(time.Minute)); c != nil || g.first != nil || g.last != nil || g.count != 0 {
 		t.Error("guests are left")
 	}
 }

@@ -42,6 +42,7 @@ type Service struct {
 	index  index
 	tasks  tasks
 	guests guests
+	alarms *alarms
 
 	buffers  sync.Pool     // of *[]byte: bodies under way to an app
 	renew    chan struct{} // one token: it is time to register
@@ -73,6 +74,7 @@ func New(b bus.Bus, names mesh.Subjects, log *slog.Logger, cfg Config) (*Service
 	s := &Service{
 		bus: b, names: names, log: log, cfg: cfg.withDefaults(),
 		self:     mesh.Address{Kind: mesh.KindEdge, Instance: mesh.NewInstanceID()},
+		alarms:   newAlarms(),
 		becoming: make(chan struct{}),
 		renew:    make(chan struct{}, 1),
 		opened:   map[mesh.InstanceID]bool{},
@@ -135,6 +137,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.links.Run(parts) })
 	g.Go(func() error { return s.peers.Run(parts) })
 	g.Go(func() error { return s.evictGuests(parts) })
+	g.Go(func() error { return s.alarms.run(parts) })
 	g.Go(func() error { return s.keepRegistered(parts) })
 	g.Go(func() error {
 		select {
@@ -215,10 +218,12 @@ func (s *Service) open(session *engine.Session, r *http.Request) (engine.Handler
 		return nil, fmt.Errorf("encode handshake: %w", err)
 	}
 	c := &conn{s: s, session: session, handshake: handshake, decoder: protocol.NewDecoder(s.cfg.Parser)}
+	if err := s.welcome(c); err != nil {
+		return nil, err
+	}
 	if f := s.cfg.OnSession; f != nil {
 		f(session, r)
 	}
-	s.guests.add(c, time.Now().Add(s.cfg.ConnectTimeout))
 	s.cfg.Metrics.connOpened()
 	if c.isV2() {
 		c.enter()

@@ -25,7 +25,14 @@ func (m *Metrics) Telemetry() []telemetry.Metric {
 		metrics = append(metrics,
 			telemetry.Count("sio_edge_auth_handshakes_total", "Questions to auth about handshakes, by outcome.", &m.Handshakes[i], "outcome", outcome))
 	}
+	for i, limit := range Limits() {
+		metrics = append(metrics,
+			telemetry.Count("sio_edge_connections_throttled_total", "Times the reading of a client stopped for a limit, by limit.", &m.Throttled[i], "limit", limit))
+	}
 	return append(metrics,
+		telemetry.Count("sio_edge_unjoined_closed_total", "Connections without a namespace closed to make room for newer ones.", &m.UnjoinedClosed),
+		telemetry.Count("sio_edge_unjoined_refused_total", "Handshakes refused because too many connections are without a namespace.", &m.UnjoinedRefused),
+		telemetry.Count("sio_edge_sockets_expired_total", "Sockets ended with their permission.", &m.Expired),
 		telemetry.Count("sio_edge_packets_malformed_total", "Packets that are no Socket.IO packets.", &m.Malformed),
 		telemetry.Count("sio_edge_connections_invalid_state_total", "Connections closed for breaking the rules of the protocol.", &m.InvalidState),
 		telemetry.Count("sio_edge_packets_late_total", "Packets of clients that came too late to mean anything.", &m.Late),

@@ -1,0 +1,146 @@
+package edge
+
+import (
+	"math"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/siomesh/siomesh/internal/mesh/authn"
+)
+
+// What a client may send is limited for each socket in events and in bytes per second. What exceeds a limit is not lost, and
+// closes nothing: the edge reads the client no further until the bucket has refilled, so that TCP slows it down, as when the
+// app is behind. All sockets of a connection wait then, since there is one stream for all.
+
+// buckets are the limits of one socket; one that is nil does not limit.
+type buckets struct{ events, bytes *rate.Limiter }
+
+// limited names the limit that stops a client, in the order of Metrics.Throttled.
+type limited int
+
+const (
+	byEvents limited = iota
+	byBytes
+)
+
+// buckets returns full buckets for a socket, by the edge's configuration and what a verdict says otherwise; nil if nothing is
+// limited.
+func (c *Config) buckets(verdict *authn.Limits) *buckets {
+	if verdict == nil {
+		verdict = &authn.Limits{}
+	}
+	b := &buckets{
+		events: bucket(c.EventsPerSecond, float64(c.EventBurst), verdict.EventsPerSecond, verdict.EventBurst, 1),
+		bytes:  bucket(c.BytesPerSecond, float64(c.ByteBurst), verdict.BytesPerSecond, verdict.ByteBurst, minByteBurst),
+	}
+	if b.events == nil && b.bytes == nil {
+		return nil
+	}
+	return b
+}
+
+// minByteBurst is the smallest bucket of bytes: packets that are larger empty it several times over, each time at a cost.
+const minByteBurst = 1024
+
+// bucket returns a full bucket, nil for no limit. A rate of its own comes with a burst of its own: one second's worth unless
+// it is given.
+func bucket(perSecond, burst float64, ownPerSecond, ownBurst *float64, least float64) *rate.Limiter {
+	if ownPerSecond != nil {
+		perSecond, burst = *ownPerSecond, 0
+	}
+	if ownBurst != nil {
+		burst = *ownBurst
+	}
+	if perSecond == 0 {
+		return nil
+	}
+	if burst == 0 {
+		burst = math.Ceil(perSecond)
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), int(max(burst, least)))
+}
+
+// take takes what a packet costs, and returns how long the client is not to be read for it, and for which limit.
+func (b *buckets) take(now time.Time, events int, bytes int64) (wait time.Duration, by limited) {
+	if b.events != nil {
+		wait = takeFrom(b.events, now, int64(events))
+	}
+	if b.bytes != nil {
+		if longer := takeFrom(b.bytes, now, bytes); longer > wait {
+			return longer, byBytes
+		}
+	}
+	return wait, byEvents
+}
+
+// takeFrom takes n tokens, more than are there if need be, and returns the time until none is owed.
+func takeFrom(l *rate.Limiter, now time.Time, n int64) time.Duration {
+	for burst := int64(l.Burst()); n > burst; n -= burst {
+		l.ReserveN(now, int(burst))
+	}
+	return l.ReserveN(now, int(n)).DelayFrom(now)
+}
+
+// charge makes a socket pay for a packet, and stops reading the client if it is in debt then; mu is held.
+func (c *conn) charge(sk *socket, events int, bytes int64) {
+	if sk.buckets == nil || c.closed {
+		return
+	}
+	now := time.Now()
+	wait, by := sk.buckets.take(now, events, bytes)
+	if wait <= 0 {
+		return
+	}
+	if c.throttle == nil {
+		c.throttle = &throttle{alarm: alarm{ring: c.unthrottle}}
+	}
+	t := c.throttle
+	if until := now.Add(wait); until.After(t.until) {
+		t.until = until
+		c.s.alarms.set(&t.alarm, until)
+	}
+	if !t.on {
+		t.on = true
+		c.s.cfg.Metrics.throttled(by)
+		c.stopReading()
+	}
+}
+
+// throttle is the pause of a connection that has exceeded a limit. Guarded by conn.mu.
+type throttle struct {
+	alarm alarm
+	until time.Time
+	on    bool
+}
+
+// unthrottle reads the client again.
+func (c *conn) unthrottle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t := c.throttle; t.on && !time.Now().Before(t.until) { // else it was prolonged in this moment, and will ring again
+		t.on = false
+		c.continueReading()
+	}
+}
+
+// dropThrottle takes the alarm of a connection that has ended back; mu is held.
+func (c *conn) dropThrottle() {
+	if c.throttle != nil {
+		c.s.alarms.drop(&c.throttle.alarm)
+	}
+}
+
+// stopReading and continueReading come in pairs; the client is read while none is open. mu is held.
+func (c *conn) stopReading() {
+	if c.blocked++; c.blocked == 1 {
+		c.s.cfg.Metrics.paused()
+		c.session.Pause()
+	}
+}
+
+func (c *conn) continueReading() {
+	if c.blocked--; c.blocked == 0 {
+		c.session.Resume()
+	}
+}
