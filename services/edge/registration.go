@@ -57,8 +57,9 @@ func (s *Service) roomsFound(p presence.Peer) {
 	}
 }
 
-// roomsDied forgets the rooms instance.
-func (s *Service) roomsDied(rooms mesh.Address) {
+// roomsDied forgets the rooms instance. One that was stopped has said goodbye.
+func (s *Service) roomsDied(p presence.Peer) {
+	rooms := p.Address
 	s.links.Do(func() { delete(s.opened, rooms.Instance) })
 	s.mu.Lock()
 	lost := s.rooms != nil && *s.rooms == rooms
@@ -69,7 +70,11 @@ func (s *Service) roomsDied(rooms mesh.Address) {
 	if !lost {
 		return
 	}
-	s.log.Warn("rooms instance lost", slog.String("instance", rooms.Instance.String()))
+	level := slog.LevelWarn
+	if p.Info.GetGoodbye() {
+		level = slog.LevelInfo
+	}
+	s.log.Log(context.Background(), level, "rooms instance lost", slog.String("instance", rooms.Instance.String()))
 	s.reset()
 	for _, p := range s.peers.Live(mesh.KindRooms) { // another may have announced itself before
 		s.roomsFound(p)

@@ -247,7 +247,7 @@ func (s *Service) peerChanged(change presence.Change, p presence.Peer) {
 	case p.Kind == mesh.KindRooms && change != presence.Died:
 		s.roomsFound(p)
 	case p.Kind == mesh.KindRooms:
-		s.roomsDied(p.Address)
+		s.roomsDied(p)
 	}
 	if change == presence.Died {
 		s.links.Drop(p.Instance)
