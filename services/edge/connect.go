@@ -182,8 +182,9 @@ func (s *Service) authenticate(ctx context.Context, sk *socket) error {
 	}
 	s.cfg.Metrics.auth(authAllowed)
 	sk.conn.mu.Lock()
-	defer sk.conn.mu.Unlock()
-	return sk.conn.permit(sk, verdict)
+	sk.verdict = verdict
+	sk.conn.mu.Unlock()
+	return nil
 }
 
 // assign gives the socket to an app instance and sends it the connect record.
@@ -197,6 +198,10 @@ func (s *Service) assign(sk *socket, app *appInstance) error {
 	c.mu.Lock()
 	verdict := sk.verdict
 	c.mu.Unlock()
+	data, err := firstData(verdict.Data)
+	if err != nil {
+		return err
+	}
 	body, err := proto.Marshal(&siomeshv1.Connect{
 		SocketId: sk.id, Handshake: &handshake, Data: verdict.Data, User: verdict.User, Rooms: verdict.Rooms,
 		Sole: true, Transport: c.session.Transport(), Upgraded: c.session.Upgraded(),
@@ -215,7 +220,7 @@ func (s *Service) assign(sk *socket, app *appInstance) error {
 	if retry, ok := s.registered(); !ok { // again, as whoever loses rooms closes the sockets that were asked for before
 		return &unavailable{"rooms", retry}
 	}
-	sk.app, sk.epoch, sk.flow = app, sk.epoch+1, flow{}
+	sk.app, sk.epoch, sk.flow, sk.data = app, sk.epoch+1, flow{}, data
 	if err := sk.send(&b, &parcel{kind: wire.KindConnect, body: body}); err != nil {
 		sk.app, sk.epoch = nil, sk.epoch-1
 		return &unavailable{what: "app"}
@@ -223,6 +228,22 @@ func (s *Service) assign(sk *socket, app *appInstance) error {
 	sk.state = asked
 	app.assigned.Add(1)
 	return nil
+}
+
+// firstData is the socket.data that the verdict gives.
+func firstData(object json.RawMessage) (map[string][]byte, error) {
+	if len(bytes.TrimSpace(object)) == 0 {
+		return nil, nil
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(object, &members); err != nil {
+		return nil, fmt.Errorf("decode data of the verdict: %w", err)
+	}
+	data := make(map[string][]byte, len(members))
+	for key, value := range members {
+		data[key] = value
+	}
+	return data, nil
 }
 
 // refuse answers a CONNECT with CONNECT_ERROR; the connection stays open for other namespaces.

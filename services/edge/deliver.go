@@ -27,6 +27,9 @@ func (s *Service) broadcast(r *wire.Record) error {
 	}
 	messages := s.messagesOf(protocol.Event, r.Flags, r.Namespace, nil, p)
 	for _, sk := range s.recipients {
+		if r.Flags&wire.FlagLocal != 0 && !sk.ownedBy(r) {
+			continue
+		}
 		s.deliver(sk.conn, protocol.Event, r.Flags, messages)
 		if sk.watched.Load() {
 			sk.copy(&s.batch, body)

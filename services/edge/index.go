@@ -1,6 +1,8 @@
 package edge
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/siomesh/siomesh/internal/mesh/wire"
@@ -37,12 +39,12 @@ func (x *index) add(sk *socket) {
 	}
 }
 
-// join adds a socket to a room; before add it is only remembered.
-func (x *index) join(sk *socket, room string) {
+// join adds a socket to a room; before add it is only remembered. It reports whether the socket was not in it.
+func (x *index) join(sk *socket, room string) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if _, in := sk.rooms[room]; in || sk.removed || room == sk.id {
-		return
+		return false
 	}
 	if sk.rooms == nil {
 		sk.rooms = map[string]struct{}{}
@@ -51,19 +53,46 @@ func (x *index) join(sk *socket, room string) {
 	if sk.indexed {
 		x.namespaces[string(sk.namespace)].enter(sk, room)
 	}
+	return true
 }
 
-// leave takes a socket out of a room.
-func (x *index) leave(sk *socket, room string) {
+// leave takes a socket out of a room, and reports whether it was in it.
+func (x *index) leave(sk *socket, room string) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if _, in := sk.rooms[room]; !in {
-		return
+		return false
 	}
 	delete(sk.rooms, room)
 	if sk.indexed {
 		x.namespaces[string(sk.namespace)].exit(sk, room)
 	}
+	return true
+}
+
+// isIn reports whether an accepted socket is in a namespace and in none of the rooms.
+func (x *index) isIn(sk *socket, namespace []byte, except []string) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !sk.indexed || string(sk.namespace) != string(namespace) {
+		return false
+	}
+	for _, room := range except {
+		if _, in := sk.rooms[room]; in || room == sk.id {
+			return false
+		}
+	}
+	return true
+}
+
+// roomsOf returns the rooms of an accepted socket, its own first and the others sorted.
+func (x *index) roomsOf(sk *socket) []string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !sk.indexed {
+		return nil
+	}
+	return append([]string{sk.id}, slices.Sorted(maps.Keys(sk.rooms))...)
 }
 
 // remove forgets a socket for good and returns the rooms it was in, its own first if it had been accepted.

@@ -91,7 +91,7 @@ func (s *Service) askAgain(b *link.Batch, sk *socket) {
 	s.table.add(sk)
 	sk.acks.drain(func(uint64) {})
 	sk.watched.Store(false)
-	sk.state, sk.app, sk.data = joining, nil, nil
+	sk.state, sk.app, sk.data, sk.moved = joining, nil, nil, 0
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.AppWait)
 	sk.cancel()
 	sk.cancel = cancel

@@ -37,6 +37,8 @@ func (s *Service) Record(from mesh.Address, r *wire.Record) error {
 		return nil
 	case wire.KindBroadcast:
 		return s.broadcast(r)
+	case wire.KindJoinAll, wire.KindLeaveAll, wire.KindCloseAll:
+		return s.applyToAll(r)
 	default:
 		return s.apply(r)
 	}
@@ -116,9 +118,9 @@ func (s *Service) applyTo(sk *socket, r *wire.Record) error {
 	case wire.KindAck:
 		return s.ack(sk, r)
 	case wire.KindJoin:
-		return eachRoom(r.Body, func(room string) { s.index.join(sk, room) })
+		return s.move(sk, r)
 	case wire.KindLeave:
-		return eachRoom(r.Body, func(room string) { s.index.leave(sk, room) })
+		return s.move(sk, r)
 	case wire.KindClose:
 		s.disconnect(sk, r.Flags&wire.FlagClose != 0)
 	case wire.KindWatch:
@@ -247,6 +249,27 @@ func (s *Service) disconnect(sk *socket, whole bool) {
 	}
 	c.closed = true
 	c.session.Close()
+}
+
+// move puts a socket into rooms or takes it out of them; conn.mu is held.
+func (s *Service) move(sk *socket, r *wire.Record) error {
+	change, kind := s.index.join, wire.KindJoined
+	if r.Kind == wire.KindLeave {
+		change, kind = s.index.leave, wire.KindLeft
+	}
+	foreign := r.Flags&wire.FlagNonOwner != 0
+	var changed []string
+	err := eachRoom(r.Body, func(room string) {
+		if change(sk, room) && foreign {
+			changed = append(changed, room)
+		}
+	})
+	if foreign {
+		sk.tellMoved(&s.batch, kind, changed)
+	} else {
+		sk.moved = r.Op
+	}
+	return err
 }
 
 func eachRoom(body []byte, f func(string)) error {

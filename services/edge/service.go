@@ -42,7 +42,6 @@ type Service struct {
 	index  index
 	tasks  tasks
 	guests guests
-	alarms *alarms
 
 	buffers  sync.Pool     // of *[]byte: bodies under way to an app
 	renew    chan struct{} // one token: it is time to register
@@ -74,7 +73,6 @@ func New(b bus.Bus, names mesh.Subjects, log *slog.Logger, cfg Config) (*Service
 	s := &Service{
 		bus: b, names: names, log: log, cfg: cfg.withDefaults(),
 		self:     mesh.Address{Kind: mesh.KindEdge, Instance: mesh.NewInstanceID()},
-		alarms:   newAlarms(),
 		becoming: make(chan struct{}),
 		renew:    make(chan struct{}, 1),
 		opened:   map[mesh.InstanceID]bool{},
@@ -137,8 +135,8 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.links.Run(parts) })
 	g.Go(func() error { return s.peers.Run(parts) })
 	g.Go(func() error { return s.evictGuests(parts) })
-	g.Go(func() error { return s.alarms.run(parts) })
 	g.Go(func() error { return s.keepRegistered(parts) })
+	g.Go(func() error { return s.answerQueries(parts) })
 	g.Go(func() error {
 		select {
 		case <-s.links.Ready():
@@ -218,12 +216,10 @@ func (s *Service) open(session *engine.Session, r *http.Request) (engine.Handler
 		return nil, fmt.Errorf("encode handshake: %w", err)
 	}
 	c := &conn{s: s, session: session, handshake: handshake, decoder: protocol.NewDecoder(s.cfg.Parser)}
-	if err := s.welcome(c); err != nil {
-		return nil, err
-	}
 	if f := s.cfg.OnSession; f != nil {
 		f(session, r)
 	}
+	s.guests.add(c, time.Now().Add(s.cfg.ConnectTimeout))
 	s.cfg.Metrics.connOpened()
 	if c.isV2() {
 		c.enter()
@@ -247,7 +243,7 @@ func (s *Service) peerChanged(change presence.Change, p presence.Peer) {
 	case p.Kind == mesh.KindRooms && change != presence.Died:
 		s.roomsFound(p)
 	case p.Kind == mesh.KindRooms:
-		s.roomsDied(p)
+		s.roomsDied(p.Address)
 	}
 	if change == presence.Died {
 		s.links.Drop(p.Instance)

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"iter"
 	"sync"
 
 	"github.com/siomesh/siomesh/internal/mesh"
@@ -54,6 +55,32 @@ func (t *table) find(a wire.SocketAddr) *socket {
 		return nil
 	}
 	return t.slot[a.Slot].socket
+}
+
+// slotOf returns the slot of a socket, and false if it is gone.
+func (t *table) slotOf(sk *socket) (uint64, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	n := sk.addr.Slot
+	return uint64(n), int(n) < len(t.slot) && t.slot[n].socket == sk
+}
+
+// from walks the sockets from a slot on. The table is not locked while one is looked at.
+func (t *table) from(slot uint64) iter.Seq2[uint64, *socket] {
+	return func(yield func(uint64, *socket) bool) {
+		for ; ; slot++ {
+			t.mu.RLock()
+			if slot >= uint64(len(t.slot)) {
+				t.mu.RUnlock()
+				return
+			}
+			sk := t.slot[slot].socket
+			t.mu.RUnlock()
+			if sk != nil && !yield(slot, sk) {
+				return
+			}
+		}
+	}
 }
 
 // all returns the sockets there are now.
