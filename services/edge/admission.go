@@ -62,7 +62,7 @@ func (s *Service) admit(r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.AuthTimeout)
 	defer cancel()
-	defer context.AfterFunc(s.ending, cancel)()
+	defer context.AfterFunc(s.ending, cancel)() //nolint:contextcheck // the end of the edge is another than the request's
 	verdict, err := authn.AskHandshake(ctx, s.bus, s.names, &authn.HandshakeRequest{Handshake: toAuth(s.handshake(r))})
 	switch {
 	case errors.Is(err, authn.ErrUnavailable):
@@ -77,17 +77,17 @@ func (s *Service) admit(r *http.Request) error {
 		return errNotAuthenticated
 	case !verdict.Allow:
 		s.cfg.Metrics.handshake(authRefused)
-		return notAllowed(verdict.Message)
+		return notAllowedError(verdict.Message)
 	}
 	s.cfg.Metrics.handshake(authAllowed)
 	a.headers = verdict.Headers
 	return nil
 }
 
-// notAllowed is a refusal in the words of auth; without any the client gets the code's standard message.
-type notAllowed string
+// notAllowedError is a refusal in the words of auth; without any the client gets the code's standard message.
+type notAllowedError string
 
-func (e notAllowed) Error() string { return string(e) }
+func (e notAllowedError) Error() string { return string(e) }
 
 // initialHeaders adds to the first response of a session what auth has sent along, then what the program adds;
 // engine.Config.InitialHeaders.

@@ -81,12 +81,12 @@ func (f *clientFile) manifestPath() string { return filepath.Join(f.dir, "..", "
 
 // load reads the file and finds its tag; mu is held.
 func (f *clientFile) load(file, manifest stamp) error {
-	content, err := readAll(f.path())
+	content, err := os.ReadFile(f.path())
 	if err != nil {
 		return err
 	}
 	f.file, f.manifest, f.contents = file, manifest, map[string][]byte{"": content}
-	version, err := packageVersion(f.manifestPath())
+	version, err := packageVersion(f.manifestPath(), manifest)
 	if err != nil { // not the package from npm, so that no version can name the content
 		sum := sha256.Sum256(content)
 		version = hex.EncodeToString(sum[:8])
@@ -102,29 +102,18 @@ func stampOf(path string) (stamp, error) {
 		return stamp{}, err
 	case !info.Mode().IsRegular():
 		return stamp{}, fmt.Errorf("%s is no regular file", path)
+	case info.Size() > maxClientFile:
+		return stamp{}, fmt.Errorf("%s has more than %d bytes", path, maxClientFile)
 	}
 	return stamp{info.ModTime(), info.Size()}, nil
 }
 
-func readAll(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, maxClientFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(content) > maxClientFile {
-		return nil, fmt.Errorf("%s has more than %d bytes", path, maxClientFile)
-	}
-	return content, nil
-}
-
 // packageVersion returns the version in the package.json of socket.io-client.
-func packageVersion(path string) (string, error) {
-	data, err := readAll(path)
+func packageVersion(path string, found stamp) (string, error) {
+	if found == (stamp{}) {
+		return "", fmt.Errorf("%s cannot be read", path)
+	}
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return "", err
 	}

@@ -47,15 +47,23 @@ func put(tb testing.TB, path, content string) {
 	}
 }
 
+// answered is what a handler answered.
+type answered struct {
+	status int
+	text   string
+	header http.Header
+}
+
 // fetch asks a handler for a file.
-func fetch(h http.Handler, method, name string, header ...string) *http.Response {
-	r := httptest.NewRequest(method, "/socket.io/"+name, nil) //nolint:noctx // nothing waits
+func fetch(tb testing.TB, h http.Handler, method, name string, header ...string) answered {
+	tb.Helper()
+	r := httptest.NewRequestWithContext(tb.Context(), method, "/socket.io/"+name, nil)
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
-	return w.Result()
+	return answered{w.Code, w.Body.String(), w.Header()}
 }
 
 func body(tb testing.TB, r io.Reader) string {
@@ -147,12 +155,12 @@ func TestClientFileCodings(t *testing.T) {
 		",, ;q=1, gzip":                         "gzip",
 		strings.Repeat("x,", 1000) + "br;q=1.0": "br",
 	} {
-		res := fetch(h, http.MethodGet, "socket.io.js", "Accept-Encoding", accept)
-		if got := res.Header.Get("Content-Encoding"); res.StatusCode != 200 || got != want {
-			t.Errorf("%.40q: got %d, %q, want %q", accept, res.StatusCode, got, want)
+		res := fetch(t, h, http.MethodGet, "socket.io.js", "Accept-Encoding", accept)
+		if got := res.header.Get("Content-Encoding"); res.status != 200 || got != want {
+			t.Errorf("%.40q: got %d, %q, want %q", accept, res.status, got, want)
 		}
-		raw := body(t, res.Body)
-		if got := res.Header.Get("Content-Length"); got != strconv.Itoa(len(raw)) {
+		raw := res.text
+		if got := res.header.Get("Content-Length"); got != strconv.Itoa(len(raw)) {
 			t.Errorf("%.40q: Content-Length %s of %d bytes", accept, got, len(raw))
 		}
 		tag, text := `W/"4.8.3"`, ""
@@ -171,8 +179,8 @@ func TestClientFileCodings(t *testing.T) {
 		if text != contentOf("socket.io.js") || want != "" && len(raw) > len(text)/2 {
 			t.Errorf("%.40q: got %d bytes that are %.20q", accept, len(raw), text)
 		}
-		if got := res.Header.Get("ETag"); got != tag || res.Header.Get("Vary") != "Accept-Encoding" {
-			t.Errorf("%.40q: got the tag %s and %v, want %s", accept, got, res.Header.Values("Vary"), tag)
+		if got := res.header.Get("ETag"); got != tag || res.header.Get("Vary") != "Accept-Encoding" {
+			t.Errorf("%.40q: got the tag %s and %v, want %s", accept, got, res.header.Values("Vary"), tag)
 		}
 	}
 }
@@ -181,31 +189,31 @@ func TestClientFileConditions(t *testing.T) {
 	h := newClientFiles(installed(t, manifest), nil, slog.New(slog.DiscardHandler))
 	for _, coding := range []string{"", "gzip", "br"} {
 		for match, want := range map[string]int{`"4.8.3"`: 304, `W/"4.8.3"`: 304, `"4.8.2"`: 200, `W/"x"`: 200} { // SRV-010
-			res := fetch(h, http.MethodGet, "socket.io.js", "If-None-Match", match, "Accept-Encoding", coding)
-			if res.StatusCode != want {
-				t.Errorf("If-None-Match %s, %q: got %d, want %d", match, coding, res.StatusCode, want)
+			res := fetch(t, h, http.MethodGet, "socket.io.js", "If-None-Match", match, "Accept-Encoding", coding)
+			if res.status != want {
+				t.Errorf("If-None-Match %s, %q: got %d, want %d", match, coding, res.status, want)
 			}
-			if text := body(t, res.Body); want == 304 && (text != "" || res.Header.Get("ETag") == "" || res.Header.Get("Vary") == "") {
-				t.Errorf("304, %q: got %q, %v", coding, text, res.Header)
+			if text := res.text; want == 304 && (text != "" || res.header.Get("ETag") == "" || res.header.Get("Vary") == "") {
+				t.Errorf("304, %q: got %q, %v", coding, text, res.header)
 			}
 		}
-		res := fetch(h, http.MethodHead, "socket.io.js", "Accept-Encoding", coding)
-		whole := body(t, fetch(h, http.MethodGet, "socket.io.js", "Accept-Encoding", coding).Body)
-		if got := res.Header.Get("Content-Length"); got != strconv.Itoa(len(whole)) || body(t, res.Body) != "" {
+		res := fetch(t, h, http.MethodHead, "socket.io.js", "Accept-Encoding", coding)
+		whole := fetch(t, h, http.MethodGet, "socket.io.js", "Accept-Encoding", coding).text
+		if got := res.header.Get("Content-Length"); got != strconv.Itoa(len(whole)) || res.text != "" {
 			t.Errorf("HEAD, %q: got length %s, want %d and no body", coding, got, len(whole))
 		}
 	}
 	content := contentOf("socket.io.js")
-	res := fetch(h, http.MethodGet, "socket.io.js", "Range", "bytes=10-19", "If-Range", `"4.8.3"`, "Accept-Encoding", "br")
-	if text := body(t, res.Body); res.StatusCode != 206 || text != content[10:20] || res.Header.Get("Content-Encoding") != "" {
-		t.Errorf("range: got %d %q %v", res.StatusCode, text, res.Header)
+	res := fetch(t, h, http.MethodGet, "socket.io.js", "Range", "bytes=10-19", "If-Range", `"4.8.3"`, "Accept-Encoding", "br")
+	if text := res.text; res.status != 206 || text != content[10:20] || res.header.Get("Content-Encoding") != "" {
+		t.Errorf("range: got %d %q %v", res.status, text, res.header)
 	}
-	res = fetch(h, http.MethodGet, "socket.io.js", "Range", "bytes=10-19", "If-Range", `W/"4.8.3"`)
-	if text := body(t, res.Body); res.StatusCode != 200 || text != content { // part of what was compressed means nothing here
-		t.Errorf("range behind a weak tag: got %d and %d bytes", res.StatusCode, len(text))
+	res = fetch(t, h, http.MethodGet, "socket.io.js", "Range", "bytes=10-19", "If-Range", `W/"4.8.3"`)
+	if text := res.text; res.status != 200 || text != content { // part of what was compressed means nothing here
+		t.Errorf("range behind a weak tag: got %d and %d bytes", res.status, len(text))
 	}
-	if res := fetch(h, http.MethodGet, "socket.io.js", "Range", "bytes=999999-"); res.StatusCode != 416 {
-		t.Errorf("range beyond the end: got %d", res.StatusCode)
+	if res := fetch(t, h, http.MethodGet, "socket.io.js", "Range", "bytes=999999-"); res.status != 416 {
+		t.Errorf("range beyond the end: got %d", res.status)
 	}
 }
 
@@ -216,8 +224,8 @@ func TestClientFileTag(t *testing.T) {
 		"", "no JSON", `{"name":"my-site","version":"1.0.0"}`, `{"name":"socket.io-client"}`, `{"name":"socket.io-client","version":"1\"\r\n"}`, long,
 	} {
 		h := newClientFiles(installed(t, other), nil, slog.New(slog.DiscardHandler))
-		one := fetch(h, http.MethodGet, "socket.io.js").Header.Get("ETag")
-		two := fetch(h, http.MethodGet, "socket.io.min.js").Header.Get("ETag")
+		one := fetch(t, h, http.MethodGet, "socket.io.js").header.Get("ETag")
+		two := fetch(t, h, http.MethodGet, "socket.io.min.js").header.Get("ETag")
 		if len(one) != 18 || len(two) != 18 || one == two {
 			t.Errorf("package.json %q: got the tags %s and %s, want two digests", other, one, two)
 		}
@@ -230,11 +238,11 @@ func TestClientFileChanges(t *testing.T) {
 	var logged bytes.Buffer
 	h := newClientFiles(dir, nil, slog.New(slog.NewTextHandler(&logged, nil)))
 	read := func() (text, tag string) {
-		res := fetch(h, http.MethodGet, "socket.io.js", "Accept-Encoding", "br")
-		if res.Header.Get("Content-Encoding") != "br" {
-			return body(t, res.Body), ""
+		res := fetch(t, h, http.MethodGet, "socket.io.js", "Accept-Encoding", "br")
+		if res.header.Get("Content-Encoding") != "br" {
+			return res.text, ""
 		}
-		return body(t, brotli.NewReader(res.Body)), res.Header.Get("ETag")
+		return body(t, brotli.NewReader(strings.NewReader(res.text))), res.header.Get("ETag")
 	}
 	if text, tag := read(); text != contentOf("socket.io.js") || tag != `W/"4.8.3"` {
 		t.Errorf("at first: got %.20q %s", text, tag)
@@ -260,9 +268,9 @@ func TestClientFileChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if res := fetch(h, http.MethodGet, "socket.io.js"); res.StatusCode != 404 || !strings.Contains(body(t, res.Body), "not installed") ||
-			res.Header.Get("ETag") != "" {
-			t.Errorf("removed: got %d %v", res.StatusCode, res.Header)
+		if res := fetch(t, h, http.MethodGet, "socket.io.js"); res.status != 404 || !strings.Contains(res.text, "not installed") ||
+			res.header.Get("ETag") != "" {
+			t.Errorf("removed: got %d %v", res.status, res.header)
 		}
 	}
 	if n := strings.Count(logged.String(), "client file missing"); n != 1 {
@@ -271,7 +279,7 @@ func TestClientFileChanges(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "socket.io.js"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if res := fetch(h, http.MethodGet, "socket.io.js"); res.StatusCode != 404 {
-		t.Errorf("a directory: got %d, want 404", res.StatusCode)
+	if res := fetch(t, h, http.MethodGet, "socket.io.js"); res.status != 404 {
+		t.Errorf("a directory: got %d, want 404", res.status)
 	}
 }
