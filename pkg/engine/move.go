@@ -38,13 +38,13 @@ const (
 
 // movedSession is a session on its way.
 type movedSession struct {
-	ID       SessionID       `json:"sid"`
-	Remote   string          `json:"remote"`
-	Awaiting bool            `json:"awaiting"` // a pong
-	Extended bool            `json:"extended"`
-	Left     time.Duration   `json:"left"` // until the next ping
-	Out      []movedMessage  `json:"out"`  // queued
-	Handler  []byte          `json:"handler"`
+	ID       SessionID      `json:"sid"`
+	Remote   string         `json:"remote"`
+	Awaiting bool           `json:"awaiting"` // a pong
+	Extended bool           `json:"extended"`
+	Left     time.Duration  `json:"left"` // until the next ping
+	Out      []movedMessage `json:"out"`  // queued
+	Handler  []byte         `json:"handler"`
 }
 
 type movedMessage struct {

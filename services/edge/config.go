@@ -53,6 +53,10 @@ type Config struct {
 
 	InitialPacket *engine.Message // sent to each session right behind the open packet; nil is none
 
+	// With several edges, a CONNECT that comes on polling waits this long for the upgrade to WebSocket, default 300 ms, so that
+	// the session can move to the edge that the WebSocket reaches; below 0 not at all.
+	UpgradeWait time.Duration
+
 	AppWait     time.Duration // how long a CONNECT is held while auth, app or rooms are missing, default 5 s
 	AuthTimeout time.Duration // for one answer of the auth service, default 2 s
 
@@ -82,6 +86,9 @@ func (c Config) withDefaults() Config {
 		c.Path = "/socket.io"
 	}
 	c.ConnectTimeout = orDefault(c.ConnectTimeout, 45*time.Second)
+	if c.UpgradeWait == 0 {
+		c.UpgradeWait = 300 * time.Millisecond
+	}
 	c.AppWait = orDefault(c.AppWait, 5*time.Second)
 	c.AuthTimeout = orDefault(c.AuthTimeout, 2*time.Second)
 	c.MaxPackets = orDefault(c.MaxPackets, 64)
@@ -136,6 +143,11 @@ func (c Config) validateRates() error {
 	return nil
 }
 
+// upgradable reports whether a session on polling may change to WebSocket.
+func (c Config) upgradable() bool {
+	return !c.DisableUpgrades && (c.Transports == nil || slices.Contains(c.Transports, engine.WebSocket))
+}
+
 func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
 	if v <= 0 {
 		return otherwise
@@ -187,6 +199,8 @@ func (s *Service) engineConfig() engine.Config {
 		OnConnectionError: s.cfg.OnConnectionError,
 		GenerateID:        s.generateID,
 		RemoteAddr:        s.clientAddress,
+		Foreign:           s.relay,
+		Adopt:             s.adopt,
 		Metrics:           &s.cfg.Metrics.Engine,
 		Log:               s.log,
 	}

@@ -28,6 +28,8 @@ type conn struct {
 	blocked int       // guarded by mu: reasons not to read the client: sockets whose flow blocks it, and the throttle
 
 	throttle *throttle // guarded by mu; nil until a limit was exceeded
+	lobby    lobby     // guarded by mu
+	moved    bool      // guarded by mu: the session has left this edge
 
 	dirty bool // owned by the reader goroutine of the links: in Service.unflushed
 	place place
@@ -50,7 +52,7 @@ func (c *conn) Message(data []byte, binary bool) {
 	case err != nil:
 		c.s.cfg.Metrics.malformed()
 		c.mu.Lock()
-		c.abort("invalid packet: " + err.Error())
+		c.abort(&c.batch, "invalid packet: "+err.Error())
 		c.mu.Unlock()
 	case complete:
 		c.s.cfg.Metrics.packetIn(p.Type)
@@ -72,11 +74,15 @@ func (c *conn) Closed(reason engine.Reason, cause error) {
 		text, description = reasonShutdown, ""
 	}
 	c.mu.Lock()
+	c.closeLobby()
 	c.endAll(&c.batch, text, description)
+	moved := c.moved
 	c.mu.Unlock()
 	c.batch.Flush()
-	c.s.guests.remove(c)
-	c.s.cfg.Metrics.connClosed()
+	if !moved { // else Move has done it
+		c.s.guests.remove(c)
+		c.s.cfg.Metrics.connClosed()
+	}
 }
 
 // packet reacts to one complete packet of the client.
@@ -84,19 +90,23 @@ func (c *conn) packet(p protocol.Packet, attachments [][]byte) {
 	if c.isV2() {
 		p = fromV2(p)
 	}
-	if p.Type == protocol.Connect {
-		c.connect(p)
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if p.Type == protocol.Connect {
+		if !c.keepWaiting(p) {
+			c.letIn(&c.batch)
+			c.connect(&c.batch, p)
+		}
+		return
+	}
+	c.letIn(&c.batch) // what comes behind a CONNECT must not overtake it
 	sk := c.find(p.Namespace)
 	switch {
 	case c.closed:
 	case sk == nil && c.hasLeft(p.Namespace) && p.Type != protocol.ConnectError:
 		c.s.cfg.Metrics.late() // sent before the client learned that the server disconnected the namespace
 	case sk == nil || sk.state != joined && p.Type != protocol.Disconnect: // NSP-012, NSP-013
-		c.invalidState()
+		c.invalidState(&c.batch)
 	case p.Type == protocol.Disconnect:
 		c.end(&c.batch, sk, reasonClientDisconnect, "")
 	case p.Type == protocol.Event || p.Type == protocol.BinaryEvent:
@@ -106,21 +116,21 @@ func (c *conn) packet(p protocol.Packet, attachments [][]byte) {
 		events, size := c.reply(sk, p, attachments)
 		c.charge(sk, events, size)
 	default: // NSP-014
-		c.invalidState()
+		c.invalidState(&c.batch)
 	}
 }
 
 // abort closes the connection because of what the client sent; the sockets see "forced close" (PAR-028); mu is held.
-func (c *conn) abort(description string) {
-	c.endAll(&c.batch, reasonForcedClose, description)
+func (c *conn) abort(b *link.Batch, description string) {
+	c.endAll(b, reasonForcedClose, description)
 	c.session.Close()
 }
 
 // invalidState closes the connection of a client that breaks the rules of the protocol; mu is held.
-func (c *conn) invalidState() {
+func (c *conn) invalidState(b *link.Batch) {
 	if !c.closed {
 		c.s.cfg.Metrics.invalidState()
-		c.abort("invalid state")
+		c.abort(b, "invalid state")
 	}
 }
 

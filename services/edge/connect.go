@@ -44,15 +44,14 @@ type unavailable struct {
 
 func (u *unavailable) Error() string { return u.what + " unavailable" }
 
-// connect reacts to a CONNECT packet: the socket is made at once, the rest happens while the client's other packets go on.
-func (c *conn) connect(p protocol.Packet) {
+// connect reacts to a CONNECT packet: the socket is made at once, the rest happens while the client's other packets go on;
+// mu is held.
+func (c *conn) connect(b *link.Batch, p protocol.Packet) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.s.cfg.AppWait)
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	tooMany := len(c.sockets) >= c.s.cfg.MaxNamespaces
 	if c.find(p.Namespace) != nil || tooMany || c.closed { // a second CONNECT for a namespace: NSP-011
 		cancel()
-		c.invalidState()
+		c.invalidState(b)
 		return
 	}
 	sk := &socket{
@@ -64,7 +63,7 @@ func (c *conn) connect(p protocol.Packet) {
 	c.sockets = append(c.sockets, sk)
 	if !c.s.tasks.start(func() { defer cancel(); c.s.join(ctx, sk) }) {
 		cancel()
-		c.end(&c.batch, sk, reasonShutdown, "")
+		c.end(b, sk, reasonShutdown, "")
 	}
 }
 
@@ -182,9 +181,8 @@ func (s *Service) authenticate(ctx context.Context, sk *socket) error {
 	}
 	s.cfg.Metrics.auth(authAllowed)
 	sk.conn.mu.Lock()
-	sk.verdict = verdict
-	sk.conn.mu.Unlock()
-	return nil
+	defer sk.conn.mu.Unlock()
+	return sk.conn.permit(sk, verdict)
 }
 
 // assign gives the socket to an app instance and sends it the connect record.

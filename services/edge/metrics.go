@@ -3,6 +3,7 @@ package edge
 import (
 	"sync/atomic"
 
+	"github.com/siomesh/siomesh/internal/mesh/tunnel"
 	"github.com/siomesh/siomesh/pkg/engine"
 	"github.com/siomesh/siomesh/pkg/protocol"
 )
@@ -32,8 +33,12 @@ type Metrics struct {
 	Joined          atomic.Uint64    // sockets accepted into a namespace
 	VolatileDropped atomic.Uint64    // volatile packets dropped because the client was busy
 	ConnectTimeouts atomic.Uint64    // connections closed because they joined no namespace in time
-	UnjoinedClosed  atomic.Uint64    // connections without a namespace closed to make room for newer ones
-	UnjoinedRefused atomic.Uint64    // handshakes refused because there were too many of those
+	Relayed         [6]atomic.Uint64 // requests for sessions of other edges, and from other edges, see RelayOutcomes
+	MovedAway       atomic.Uint64    // sessions that went to the edge their WebSocket reached
+	MovedHere       atomic.Uint64    // sessions that came from another edge
+	Tunnel          tunnel.Metrics
+	UnjoinedClosed  atomic.Uint64 // connections without a namespace closed to make room for newer ones
+	UnjoinedRefused atomic.Uint64 // handshakes refused because there were too many of those
 }
 
 // The outcomes of asking auth, in the order of Metrics.Auth and Metrics.Handshakes.
@@ -54,6 +59,21 @@ func AuthOutcomes() [5]string {
 // HandshakeOutcomes names the counters of Metrics.Handshakes.
 func HandshakeOutcomes() [6]string {
 	return [6]string{"allowed", "refused", "unavailable", "unreadable", "too_large", "busy"}
+}
+
+// What becomes of requests that concern two edges, in the order of Metrics.Relayed.
+const (
+	relayDone    = iota // another edge has answered
+	relayUnknown        // no edge alive has the session
+	relayLost           // the edge that has it was lost, or did not answer
+	relayAborted        // the client gave up
+	relayFailed
+	relayServed // another edge has relayed it here
+)
+
+// RelayOutcomes names the counters of Metrics.Relayed.
+func RelayOutcomes() [6]string {
+	return [6]string{"relayed", "unknown", "owner_lost", "aborted", "failed", "served_for_another"}
 }
 
 // Limits names the counters of Metrics.Throttled.
@@ -80,6 +100,9 @@ func (m *Metrics) refused()                            { m.Refused.Add(1) }
 func (m *Metrics) unavailable()                        { m.Unavailable.Add(1) }
 func (m *Metrics) joined()                             { m.Joined.Add(1) }
 func (m *Metrics) volatileDropped()                    { m.VolatileDropped.Add(1) }
+func (m *Metrics) relayed(outcome int)                 { m.Relayed[outcome].Add(1) }
+func (m *Metrics) movedAway()                          { m.MovedAway.Add(1) }
+func (m *Metrics) movedHere()                          { m.MovedHere.Add(1) }
 func (m *Metrics) connectTimeout()                     { m.ConnectTimeouts.Add(1) }
 func (m *Metrics) unjoinedClosed()                     { m.UnjoinedClosed.Add(1) }
 func (m *Metrics) unjoinedRefused()                    { m.UnjoinedRefused.Add(1) }

@@ -21,13 +21,20 @@ import (
 
 // Opened implements link.Handler. A second stream of rooms means that the first one broke: something may be missing.
 func (s *Service) Opened(from mesh.Address) {
-	if from.Kind == mesh.KindRooms {
+	switch from.Kind {
+	case mesh.KindRooms:
 		s.roomsOpened(from)
+	case mesh.KindEdge:
+		s.tunnel.Opened(from)
+	default:
 	}
 }
 
 // Record implements link.Handler.
 func (s *Service) Record(from mesh.Address, r *wire.Record) error {
+	if from.Kind == mesh.KindEdge {
+		return s.tunnel.Record(from, r) //nolint:wrapcheck // says it all
+	}
 	if from.Kind != mesh.KindRooms {
 		return fmt.Errorf("%s sends records to an edge", from.Kind)
 	}
@@ -53,6 +60,7 @@ func (s *Service) EndFrame() {
 	}
 	s.unflushed = s.unflushed[:0]
 	s.batch.Flush()
+	s.tunnel.EndFrame()
 }
 
 // apply carries out an operation on one socket. What an app wrote into it may be unreadable: that is no fault of rooms, whose

@@ -21,6 +21,7 @@ import (
 	"github.com/siomesh/siomesh/internal/mesh/bus"
 	"github.com/siomesh/siomesh/internal/mesh/link"
 	"github.com/siomesh/siomesh/internal/mesh/presence"
+	"github.com/siomesh/siomesh/internal/mesh/tunnel"
 	"github.com/siomesh/siomesh/pkg/engine"
 	"github.com/siomesh/siomesh/pkg/protocol"
 )
@@ -40,12 +41,16 @@ type Service struct {
 	apps   *directory
 	table  table
 	index  index
+	tunnel *tunnel.Mux // streams to other edges
 	tasks  tasks
+	relays tasks // requests that other edges relay
 	guests guests
+	alarms *alarms
 
 	buffers  sync.Pool     // of *[]byte: bodies under way to an app
 	renew    chan struct{} // one token: it is time to register
 	running  atomic.Bool   // Run has subscribed: clients are taken
+	others   atomic.Int32  // edges alive but this one
 	stopping atomic.Bool   // the edge closes its connections because it ends
 
 	handshakes chan struct{}      // one token for each handshake that waits for auth
@@ -73,6 +78,7 @@ func New(b bus.Bus, names mesh.Subjects, log *slog.Logger, cfg Config) (*Service
 	s := &Service{
 		bus: b, names: names, log: log, cfg: cfg.withDefaults(),
 		self:     mesh.Address{Kind: mesh.KindEdge, Instance: mesh.NewInstanceID()},
+		alarms:   newAlarms(),
 		becoming: make(chan struct{}),
 		renew:    make(chan struct{}, 1),
 		opened:   map[mesh.InstanceID]bool{},
@@ -100,6 +106,7 @@ func New(b bus.Bus, names mesh.Subjects, log *slog.Logger, cfg Config) (*Service
 	linkConfig.Healthy = s.peers.Fresh
 	linkConfig.NoResponders = s.peers.Suspect
 	s.links = link.NewEndpoint(b, names, s.self, s, log, linkConfig)
+	s.tunnel = tunnel.New(s.links, s.takeRelayed, tunnel.Config{Metrics: &s.cfg.Metrics.Tunnel})
 	s.apps = newDirectory(s.links, s.appBroke)
 	return s, nil
 }
@@ -135,6 +142,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.links.Run(parts) })
 	g.Go(func() error { return s.peers.Run(parts) })
 	g.Go(func() error { return s.evictGuests(parts) })
+	g.Go(func() error { return s.alarms.run(parts) })
 	g.Go(func() error { return s.keepRegistered(parts) })
 	g.Go(func() error { return s.answerQueries(parts) })
 	g.Go(func() error {
@@ -168,6 +176,8 @@ func (s *Service) stop(ctx context.Context) {
 	if err := s.engine.Close(ctx); err != nil {
 		s.log.Warn("connections not closed in time", slog.Any("err", err))
 	}
+	s.relays.wait() // of sessions that are closed
+	s.tunnel.Close()
 	s.tasks.wait()
 	s.settle(stopWait / 2)
 	if err := s.links.Drain(ctx); err != nil {
@@ -215,16 +225,24 @@ func (s *Service) open(session *engine.Session, r *http.Request) (engine.Handler
 	if err != nil {
 		return nil, fmt.Errorf("encode handshake: %w", err)
 	}
-	c := &conn{s: s, session: session, handshake: handshake, decoder: protocol.NewDecoder(s.cfg.Parser)}
+	c := s.newConn(session, handshake)
+	c.lobby.open = c.holds()
+	if err := s.welcome(c); err != nil {
+		return nil, err
+	}
 	if f := s.cfg.OnSession; f != nil {
 		f(session, r)
 	}
-	s.guests.add(c, time.Now().Add(s.cfg.ConnectTimeout))
 	s.cfg.Metrics.connOpened()
 	if c.isV2() {
 		c.enter()
 	}
 	return c, nil
+}
+
+// newConn makes the connection of a session.
+func (s *Service) newConn(session *engine.Session, handshake []byte) *conn {
+	return &conn{s: s, session: session, handshake: handshake, decoder: protocol.NewDecoder(s.cfg.Parser)}
 }
 
 // describe fills in what this instance announces.
@@ -243,9 +261,13 @@ func (s *Service) peerChanged(change presence.Change, p presence.Peer) {
 	case p.Kind == mesh.KindRooms && change != presence.Died:
 		s.roomsFound(p)
 	case p.Kind == mesh.KindRooms:
-		s.roomsDied(p.Address)
+		s.roomsDied(p)
+	}
+	if p.Kind == mesh.KindEdge {
+		s.others.Store(int32(len(s.peers.Live(mesh.KindEdge)))) //nolint:gosec // few
 	}
 	if change == presence.Died {
+		s.tunnel.Drop(p.Instance)
 		s.links.Drop(p.Instance)
 	}
 }

@@ -29,7 +29,16 @@ func (m *Metrics) Telemetry() []telemetry.Metric {
 		metrics = append(metrics,
 			telemetry.Count("sio_edge_connections_throttled_total", "Times the reading of a client stopped for a limit, by limit.", &m.Throttled[i], "limit", limit))
 	}
+	for i, outcome := range RelayOutcomes() {
+		metrics = append(metrics,
+			telemetry.Count("sio_edge_requests_relayed_total", "Requests that concern a session of another edge, or come from one, by outcome.", &m.Relayed[i], "outcome", outcome))
+	}
 	return append(metrics,
+		telemetry.Count("sio_edge_sessions_moved_away_total", "Sessions that went to the edge their WebSocket reached.", &m.MovedAway),
+		telemetry.Count("sio_edge_sessions_moved_here_total", "Sessions that came from another edge.", &m.MovedHere),
+		telemetry.Gauge("sio_edge_streams", "Streams with other edges open now.", func() float64 { return float64(m.Tunnel.Open.Load()) }),
+		telemetry.Count("sio_edge_streams_lost_total", "Streams that ended with the loss of the other edge.", &m.Tunnel.Lost),
+		telemetry.Count("sio_edge_streams_refused_total", "Streams refused for being too many or not keeping to their window.", &m.Tunnel.Refused),
 		telemetry.Count("sio_edge_unjoined_closed_total", "Connections without a namespace closed to make room for newer ones.", &m.UnjoinedClosed),
 		telemetry.Count("sio_edge_unjoined_refused_total", "Handshakes refused because too many connections are without a namespace.", &m.UnjoinedRefused),
 		telemetry.Count("sio_edge_sockets_expired_total", "Sockets ended with their permission.", &m.Expired),

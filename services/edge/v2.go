@@ -27,7 +27,9 @@ func (c *conn) isV2() bool { return c.session.Protocol() == 3 }
 
 // enter joins "/" for a client of 2.x, which never asks for it; it is called once, before the session is open.
 func (c *conn) enter() {
-	c.connect(protocol.Packet{Type: protocol.Connect, Namespace: []byte("/"), Data: []byte(noAuth)})
+	c.mu.Lock()
+	c.connect(&c.batch, protocol.Packet{Type: protocol.Connect, Namespace: []byte("/"), Data: []byte(noAuth)})
+	c.mu.Unlock()
 	c.batch.Flush()
 }
 

@@ -184,9 +184,7 @@ type MovedConnection struct {
 	// Handshake, encoded.
 	Handshake []byte `protobuf:"bytes,1,opt,name=handshake,proto3" json:"handshake,omitempty"`
 	// CONNECT packets that were held back.
-	Connects []*HeldConnect `protobuf:"bytes,2,rep,name=connects,proto3" json:"connects,omitempty"`
-	// Unix milliseconds by which a namespace must be joined.
-	DueMs         int64 `protobuf:"varint,3,opt,name=due_ms,json=dueMs,proto3" json:"due_ms,omitempty"`
+	Connects      []*HeldConnect `protobuf:"bytes,2,rep,name=connects,proto3" json:"connects,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -233,13 +231,6 @@ func (x *MovedConnection) GetConnects() []*HeldConnect {
 		return x.Connects
 	}
 	return nil
-}
-
-func (x *MovedConnection) GetDueMs() int64 {
-	if x != nil {
-		return x.DueMs
-	}
-	return 0
 }
 
 // HeldConnect is a CONNECT packet of a client.
@@ -313,11 +304,10 @@ const file_siomesh_v1_relay_proto_rawDesc = "" +
 	"\x05minor\x18\a \x01(\rR\x05minor\"_\n" +
 	"\rRelayResponse\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\x05R\x06status\x126\n" +
-	"\aheaders\x18\x02 \x03(\v2\x1c.siomesh.v1.Handshake.HeaderR\aheaders\"{\n" +
+	"\aheaders\x18\x02 \x03(\v2\x1c.siomesh.v1.Handshake.HeaderR\aheaders\"d\n" +
 	"\x0fMovedConnection\x12\x1c\n" +
 	"\thandshake\x18\x01 \x01(\fR\thandshake\x123\n" +
-	"\bconnects\x18\x02 \x03(\v2\x17.siomesh.v1.HeldConnectR\bconnects\x12\x15\n" +
-	"\x06due_ms\x18\x03 \x01(\x03R\x05dueMs\"?\n" +
+	"\bconnects\x18\x02 \x03(\v2\x17.siomesh.v1.HeldConnectR\bconnects\"?\n" +
 	"\vHeldConnect\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\fR\tnamespace\x12\x12\n" +
 	"\x04auth\x18\x02 \x01(\fR\x04authB\xa3\x01\n" +
