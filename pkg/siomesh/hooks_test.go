@@ -165,6 +165,21 @@ func TestHooksWebSocket(t *testing.T) {
 	k.wantEnds(t, "transport close")
 }
 
+// TestAuthHandshake: the first client is answered by the stock service, which is ready when the mesh is.
+func TestAuthHandshake(t *testing.T) {
+	m, err := siomesh.New(siomesh.Config{
+		Log: slog.New(slog.DiscardHandler), AuthHandshake: true, AuthHandshakePolicy: "tokens",
+		AuthKeys: siomesh.AuthKeys{Tokens: `[{"token":"t"}]`},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &hooked{url: start(t, m)}
+	if status, text, _ := k.request(t, http.MethodGet, "", ""); status != 403 || text != `{"code":4,"message":"token required"}` { // EIO-022
+		t.Errorf("got %d %s, want the refusal of the service", status, text)
+	}
+}
+
 // wantEnds waits until an observer was told of the end of a session.
 func (k *hooked) wantEnds(t *testing.T, want string) {
 	t.Helper()

@@ -86,6 +86,13 @@ func (a *actors) run(name string, part func(context.Context) error) {
 
 // announceReady closes m.ready as soon as every part has found the others.
 func (m *Mesh) announceReady(ctx context.Context) error {
+	if m.auth != nil {
+		select {
+		case <-m.auth.Ready():
+		case <-ctx.Done():
+			return nil
+		}
+	}
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !m.Healthy() {
