@@ -36,6 +36,8 @@ type socket struct {
 	addr     wire.SocketAddr     // another one when the socket has to join again
 	cancel   context.CancelFunc  // ends the join under way
 	verdict  *authn.ConnectReply // nil until auth has answered
+	buckets  *buckets            // nil if nothing limits what the client sends
+	expiry   *alarm              // nil if the permission has no end
 	app      *appInstance        // the instance that owns the socket; nil while joining
 	epoch    uint32              // of this assignment
 	moved    uint64              // number of the owner's newest operation that changed rooms
