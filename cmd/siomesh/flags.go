@@ -138,6 +138,7 @@ type engineFlags struct {
 
 	corsFlags   `embed:""`
 	cookieFlags `embed:""`
+	limitFlags  `embed:""`
 }
 
 // String says what is worth knowing at a glance.
@@ -178,6 +179,9 @@ func (f *engineFlags) config() (edge.Config, error) {
 		InitialPacket: f.initialPacket(), AuthHandshake: f.AuthHandshake,
 		DisableHTTPCompression: !f.HTTPCompression, HTTPCompressionThreshold: max(f.HTTPCompressionThreshold, 1),
 		PerMessageDeflate: f.PerMessageDeflate, PerMessageDeflateThreshold: max(f.PerMessageDeflateThreshold, 1),
+	}
+	if err := f.limit(&cfg); err != nil {
+		return edge.Config{}, err
 	}
 	return cfg, cfg.Check() //nolint:wrapcheck // says what
 }

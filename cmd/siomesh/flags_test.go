@@ -33,10 +33,16 @@ func TestEngineFlags(t *testing.T) {
 		{"--per-message-deflate-threshold 7", "SIOMESH_PER_MESSAGE_DEFLATE_THRESHOLD=7", func(c *edge.Config) { c.PerMessageDeflateThreshold = 7 }},
 		{"--per-message-deflate-threshold 0", "SIOMESH_PER_MESSAGE_DEFLATE_THRESHOLD=0", func(c *edge.Config) { c.PerMessageDeflateThreshold = 1 }},
 		{"--no-serve-client", "SIOMESH_SERVE_CLIENT=false", func(c *edge.Config) { c.ClientDir = "" }},
+		{"--events-per-second 2.5", "SIOMESH_EVENTS_PER_SECOND=2.5", func(c *edge.Config) { c.EventsPerSecond = 2.5 }},
+		{"--event-burst 3", "SIOMESH_EVENT_BURST=3", func(c *edge.Config) { c.EventBurst = 3 }},
+		{"--bytes-per-second 1e6", "SIOMESH_BYTES_PER_SECOND=1e6", func(c *edge.Config) { c.BytesPerSecond = 1e6 }},
+		{"--byte-burst 2048", "SIOMESH_BYTE_BURST=2048", func(c *edge.Config) { c.ByteBurst = 2048 }},
+		{"--max-unjoined 0", "SIOMESH_MAX_UNJOINED=0", func(c *edge.Config) { c.MaxUnjoined = -1 }},
 		{"--client-dir dist", "SIOMESH_CLIENT_DIR=dist", func(c *edge.Config) { c.ClientDir = "dist" }},
 	} {
 		want := edge.Config{
 			ClientDir: "node_modules/socket.io-client/dist", HTTPCompressionThreshold: 1024, PerMessageDeflateThreshold: 1024,
+			MaxUnjoined: 10_000,
 		}
 		tt.change(&want)
 		t.Run("flag "+tt.args, func(t *testing.T) { wantEngine(t, strings.Fields(tt.args), want) })
@@ -56,6 +62,9 @@ type options struct {
 	plainHTTP, deflate      bool
 	threshold, deflateAbove int
 	clientDir               string
+	unjoined                int
+	events, bytes           float64
+	eventBurst, byteBurst   int
 }
 
 // wantEngine parses the command lines of edge and up and compares what they make of them.
@@ -95,6 +104,7 @@ func edgeOptions(c edge.Config) options {
 		allowEIO3: c.AllowEIO3, noSlash: c.DisableTrailingSlash, cookie: c.Cookie,
 		plainHTTP: c.DisableHTTPCompression, threshold: c.HTTPCompressionThreshold,
 		deflate: c.PerMessageDeflate, deflateAbove: c.PerMessageDeflateThreshold, clientDir: c.ClientDir,
+		unjoined: c.MaxUnjoined, events: c.EventsPerSecond, eventBurst: c.EventBurst, bytes: c.BytesPerSecond, byteBurst: c.ByteBurst,
 	}
 }
 
@@ -103,6 +113,7 @@ func meshOptions(c siomesh.Config) options {
 		allowEIO3: c.AllowEIO3, noSlash: c.DisableTrailingSlash, cookie: c.Cookie,
 		plainHTTP: c.DisableHTTPCompression, threshold: c.HTTPCompressionThreshold,
 		deflate: c.PerMessageDeflate, deflateAbove: c.PerMessageDeflateThreshold, clientDir: c.ClientDir,
+		unjoined: c.MaxUnjoined, events: c.EventsPerSecond, eventBurst: c.EventBurst, bytes: c.BytesPerSecond, byteBurst: c.ByteBurst,
 	}
 }
 

@@ -35,7 +35,11 @@ func TestSettingsReachTheEngine(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := append(append(endpointSettings(dist), sessionSettings()...), append(cookieSettings(), corsSettings()...)...)
-	covered := map[string]bool{"app-wait": true, "trusted-proxies": true} // of the mesh, not of the engine
+	all = append(all, limitSettings()...)
+	covered := map[string]bool{ // of the mesh, not of the engine; TestEngineFlags has the rates
+		"app-wait": true, "trusted-proxies": true,
+		"events-per-second": true, "event-burst": true, "bytes-per-second": true, "byte-burst": true,
+	}
 	for _, s := range all {
 		covered[s.name] = true
 		with := append(strings.Fields(s.with), "--log-level=error")
@@ -182,6 +186,31 @@ func corsSettings() []setting {
 	}
 }
 
+func limitSettings() []setting {
+	long := strings.Repeat("n", 1100) // a namespace that is refused without asking anybody
+	return []setting{
+		{"max-unjoined", "1", "", func(t *testing.T, s *site) {
+			s.want(t, s.path, 200, "")
+			s.want(t, s.path, 503, "")
+		}},
+		{"max-namespaces", "1", "", func(t *testing.T, s *site) {
+			c := s.dial(t, "")
+			c.read(t)
+			c.write(t, "40/a,")
+			c.write(t, "40/b,")
+			c.wantEnd(t)
+		}},
+		{"max-outbound-bytes", "1", "", func(t *testing.T, s *site) {
+			sid := s.sid(t)
+			s.post(t, sid, "40/1"+long+",\x1e40/2"+long+",")
+			eventually(t, func() bool { // two packets wait, of which one may be too large
+				status, _, _ := s.ask(t, http.MethodGet, s.path+"&sid="+sid)
+				return status == http.StatusBadRequest
+			})
+		}},
+	}
+}
+
 // site is a server with some settings.
 type site struct{ url, path string }
 
@@ -315,6 +344,20 @@ func (s *site) wantHeader(t *testing.T, method, name, want string, header ...str
 	if len(got[name]) > 1 || strings.Join(got[name], "") != want {
 		t.Errorf("%s: got %q, want %q", name, got[name], want)
 	}
+}
+
+// post sends a payload of packets.
+func (s *site) post(t *testing.T, sid, payload string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+s.path+"&sid="+sid, strings.NewReader(payload))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
 }
 
 // sid opens a session.

@@ -88,6 +88,9 @@ func (c *upCommand) config() (siomesh.Config, error) {
 		AllowEIO3: edge.AllowEIO3, DisableTrailingSlash: edge.DisableTrailingSlash, Cookie: edge.Cookie,
 		DisableHTTPCompression: edge.DisableHTTPCompression, HTTPCompressionThreshold: edge.HTTPCompressionThreshold,
 		PerMessageDeflate: edge.PerMessageDeflate, PerMessageDeflateThreshold: edge.PerMessageDeflateThreshold,
+		MaxNamespaces: edge.MaxNamespaces, MaxUnjoined: edge.MaxUnjoined, MaxOutboundBytes: edge.MaxOutboundBytes,
+		EventsPerSecond: edge.EventsPerSecond, EventBurst: edge.EventBurst,
+		BytesPerSecond: edge.BytesPerSecond, ByteBurst: edge.ByteBurst,
 		AuthPolicies: c.Policy, AuthKeys: siomesh.AuthKeys(c.keys()), AuthExternal: c.Auth == "external",
 		NATSListen: c.NATSListen, DataDir: c.DataDir,
 	}, nil

@@ -58,6 +58,18 @@ type Config struct {
 	// that offer it.
 	PerMessageDeflate          bool
 	PerMessageDeflateThreshold int
+	// MaxNamespaces is how many namespaces one client may be in or ask for; default 64.
+	MaxNamespaces int
+	// MaxUnjoined is how many clients may be there that have joined no namespace yet; default 10 000, below 0 is no limit.
+	// Beyond it the oldest of them is closed if it was there for AppWait, else the new one is refused with status 503.
+	MaxUnjoined int
+	// MaxOutboundBytes bounds what waits to be sent to one client, which is closed beyond it; default 4 MiB.
+	MaxOutboundBytes int64
+	// EventsPerSecond and BytesPerSecond limit what a client may send on each of its sockets, 0 is no limit; EventBurst and
+	// ByteBurst are what may come at once, default one second's worth. A client that exceeds a limit loses nothing, and is not
+	// read for a while. A verdict of the auth service may set other limits for its socket.
+	EventsPerSecond, BytesPerSecond float64
+	EventBurst, ByteBurst           int
 	// InitialPacket is sent to each session right behind the open packet, ahead of anything of Socket.IO; nil is none.
 	InitialPacket *engine.Message
 
@@ -156,6 +168,9 @@ func (c Config) edge() (edge.Config, error) {
 			Origins: c.CORSOrigins, Methods: c.CORSMethods, AllowedHeaders: c.CORSAllowedHeaders, ExposedHeaders: c.CORSExposedHeaders,
 			DisableCredentials: c.DisableCORSCredentials, MaxAge: c.CORSMaxAge, OptionsSuccessStatus: c.CORSOptionsSuccessStatus,
 		},
+		MaxNamespaces: c.MaxNamespaces, MaxUnjoined: c.MaxUnjoined, MaxOutboundBytes: c.MaxOutboundBytes,
+		EventsPerSecond: c.EventsPerSecond, EventBurst: c.EventBurst,
+		BytesPerSecond: c.BytesPerSecond, ByteBurst: c.ByteBurst,
 		InitialPacket: c.InitialPacket, AuthHandshake: c.AuthHandshake,
 		Hooks: edge.Hooks{
 			AllowRequest: c.AllowRequest, GenerateID: c.GenerateID, InitialHeaders: c.InitialHeaders, Headers: c.Headers,
