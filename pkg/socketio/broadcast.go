@@ -7,10 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
-	"github.com/siomesh/siomesh/internal/mesh/bus"
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
@@ -22,6 +19,9 @@ type BroadcastOperator struct {
 	rooms, except []string
 	volatile      bool
 	flags         wire.Flags
+	local         bool
+	timeout       time.Duration
+	timed         bool
 }
 
 // To adds rooms: a socket in any of them is selected, once (BRO-005). Every socket id is a room. Without rooms everybody in
@@ -37,6 +37,19 @@ func (b BroadcastOperator) In(rooms ...string) BroadcastOperator { return b.To(r
 // Except adds rooms whose sockets are not selected, even if To names them too (BRO-007, BRO-008).
 func (b BroadcastOperator) Except(rooms ...string) BroadcastOperator {
 	b.except = slices.Concat(b.except, rooms)
+	return b
+}
+
+// Local selects only sockets that this instance has (CLU-004, CLU-017).
+func (b BroadcastOperator) Local() BroadcastOperator {
+	b.local = true
+	b.flags |= wire.FlagLocal
+	return b
+}
+
+// Timeout bounds what waits for answers: Count, FetchSockets, SocketIDs and EachSocket.
+func (b BroadcastOperator) Timeout(d time.Duration) BroadcastOperator {
+	b.timeout, b.timed = d, true
 	return b
 }
 
@@ -103,6 +116,11 @@ func (b BroadcastOperator) Count(ctx context.Context) (int, error) {
 	if b.parent != nil {
 		return 0, fmt.Errorf("count sockets: %w", ErrParentNamespace)
 	}
+	if b.local {
+		return len(b.ours()), b.server().usable()
+	}
+	ctx, cancel := b.bounded(ctx)
+	defer cancel()
 	n := b.namespace
 	reply, err := n.server.query(ctx, n, &siomeshv1.RoomsRequest{
 		Query: &siomeshv1.RoomsRequest_Count{Count: &siomeshv1.CountQuery{Rooms: b.rooms, Except: b.except}},
@@ -111,70 +129,4 @@ func (b BroadcastOperator) Count(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("count sockets of namespace %.80q: %w", n.name, err)
 	}
 	return int(reply.GetCount()), nil
-}
-
-// query asks the owner of the namespace's partition.
-func (s *Server) query(ctx context.Context, n *Namespace, q *siomeshv1.RoomsRequest) (*siomeshv1.RoomsReply, error) {
-	if err := s.usable(); err != nil {
-		return nil, err
-	}
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.cfg.EmitTimeout)
-		defer cancel()
-	}
-	if err := s.out.awaitOwner(ctx, n.partition); err != nil {
-		return nil, err
-	}
-	owner, op := s.out.parts[n.partition].sent()
-	q.Namespace, q.Instance, q.Operation = n.name, s.self.Instance.String(), op
-	data, err := proto.Marshal(q)
-	if err != nil {
-		return nil, fmt.Errorf("encode query: %w", err)
-	}
-	answer, err := s.bus.Request(ctx, s.subjects.RPC(owner), data)
-	if errors.Is(err, bus.ErrNoResponders) {
-		s.peers.Suspect(owner.Instance)
-		return nil, fmt.Errorf("%w: %w", ErrNoRooms, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	reply := new(siomeshv1.RoomsReply)
-	if err := proto.Unmarshal(answer, reply); err != nil {
-		return nil, fmt.Errorf("decode answer: %w", err)
-	}
-	if e := reply.GetError(); e != nil {
-		return nil, fmt.Errorf("rooms answers %s: %s", e.GetCode(), e.GetMessage())
-	}
-	return reply, nil
-}
-
-// awaitOwner waits until somebody owns the partition, at most for the timeout.
-func (o *outbox) awaitOwner(ctx context.Context, number uint8) error {
-	p := &o.parts[number]
-	if owner := p.ownerNow(); !owner.Instance.IsZero() {
-		return nil
-	}
-	w := newWaiter()
-	p.mu.Lock()
-	p.queue = append(p.queue, w)
-	p.mu.Unlock()
-	defer p.leave(w)
-	timer := time.NewTimer(o.timeout)
-	defer timer.Stop()
-	for {
-		if owner := p.ownerNow(); !owner.Instance.IsZero() {
-			return nil
-		}
-		select {
-		case <-w.wake:
-		case <-timer.C:
-			return ErrNoRooms
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", ErrNoRooms, context.Cause(ctx))
-		case <-o.closed:
-			return ErrClosed
-		}
-	}
 }

@@ -27,6 +27,7 @@ type client struct {
 	rooms    map[string]bool
 	data     map[string]string
 	watched  bool
+	moved    uint64 // newest operation that changed rooms
 }
 
 // packet is what the edge would write to the client, or what it keeps.
@@ -66,6 +67,7 @@ func (c *client) apply(r *wire.Record) error {
 		c.watched = len(r.Body) > 0
 		return nil
 	case wire.KindJoin, wire.KindLeave:
+		c.moved = r.Op
 		rooms, err := wire.ParseStrings(r.Body)
 		for _, room := range rooms {
 			c.rooms[room] = r.Kind == wire.KindJoin
@@ -132,7 +134,7 @@ func (c *client) send(r wire.Record, body proto.Message) {
 		}
 	}
 	switch r.Kind {
-	case wire.KindReply, wire.KindAckFailed, wire.KindCopy:
+	case wire.KindReply, wire.KindAckFailed, wire.KindCopy, wire.KindJoined, wire.KindLeft:
 	default:
 		c.seq++
 		r.Seq = c.seq

@@ -1,6 +1,9 @@
 package socketio
 
 import (
+	"context"
+	"errors"
+
 	"google.golang.org/protobuf/proto"
 
 	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
@@ -14,6 +17,41 @@ type Conn struct {
 	Protocol      int    // version of the Engine.IO protocol: 4, or 3 for clients of Socket.IO 2.x
 	RemoteAddress string // the client's IP address; behind trusted proxies, what they say
 	Edge          string // instance id of the edge
+}
+
+// CurrentConn asks the edge for the connection as it is now: a client changes from polling to WebSocket soon after it has
+// joined. If ctx has no deadline, Config.EmitTimeout bounds the wait. It returns ErrDisconnected if the client has left.
+func (s *Socket) CurrentConn(ctx context.Context) (Conn, error) {
+	server := s.ns.server
+	if err := server.usable(); err != nil {
+		return Conn{}, err
+	}
+	if !s.Connected() {
+		return Conn{}, ErrDisconnected
+	}
+	ctx, cancel := server.patient(ctx)
+	defer cancel()
+	reply, err := server.askEdge(ctx, s.addr.Edge, &siomeshv1.EdgeRequest{
+		Namespace: s.ns.name,
+		Query: &siomeshv1.EdgeRequest_Sockets{
+			Sockets: &siomeshv1.SocketsQuery{Rooms: [][]byte{[]byte(s.id)}, Connection: true},
+		},
+	})
+	if errors.Is(err, errEdgeGone) {
+		return Conn{}, ErrDisconnected
+	}
+	if err != nil {
+		return Conn{}, &EdgeError{Edge: s.addr.Edge.String(), Err: err}
+	}
+	for _, info := range reply.GetSockets() {
+		if c := info.GetConnection(); info.GetId() == s.id && c != nil {
+			return Conn{
+				Transport: c.GetTransport(), Upgraded: c.GetUpgraded(), Protocol: int(c.GetProtocol()),
+				RemoteAddress: c.GetAddress(), Edge: s.addr.Edge.String(),
+			}, nil
+		}
+	}
+	return Conn{}, ErrDisconnected
 }
 
 // Conn returns the connection as it was when the client joined the namespace (SOC-017). It is decoded anew by every call.

@@ -218,14 +218,14 @@ func (s *Socket) join(rooms []string) {
 			return
 		}
 	}
+	s.mu.Lock()
+	s.enter(rooms, 0) // before anybody else can take it out again
+	s.mu.Unlock()
 	if err := s.decide(wire.KindAccept, &siomeshv1.Accept{SocketId: s.id, User: s.user, Rooms: rooms}); err != nil {
 		s.drop()
 		return
 	}
-	s.mu.Lock()
-	s.enter(rooms)
 	s.accepted.Store(true)
-	s.mu.Unlock()
 	for _, f := range s.ns.connection {
 		s.report("connection", guard(func() error { f(s); return nil }))
 	}
@@ -339,7 +339,7 @@ func (s *Socket) ended(d Disconnect) {
 		s.tell("disconnecting", disconnecting, d)
 	}
 	s.mu.Lock()
-	s.left, s.rooms = true, nil
+	s.left, s.rooms, s.parted = true, nil, nil
 	disconnect := s.disconnect
 	s.mu.Unlock()
 	if s.accepted.Load() {

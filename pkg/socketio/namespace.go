@@ -3,8 +3,10 @@ package socketio
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/siomesh/siomesh/internal/mesh"
 )
@@ -76,6 +78,36 @@ func (n *Namespace) Compress(compress bool) BroadcastOperator { return n.all().C
 
 // Count returns the number of sockets in the namespace; see BroadcastOperator.Count.
 func (n *Namespace) Count(ctx context.Context) (int, error) { return n.all().Count(ctx) }
+
+// Local selects the sockets that this instance has.
+func (n *Namespace) Local() BroadcastOperator { return n.all().Local() }
+
+// Timeout selects every socket, and bounds what waits for answers.
+func (n *Namespace) Timeout(d time.Duration) BroadcastOperator { return n.all().Timeout(d) }
+
+// FetchSockets returns the sockets of the namespace, wherever they are; see BroadcastOperator.FetchSockets.
+func (n *Namespace) FetchSockets(ctx context.Context) ([]*RemoteSocket, error) {
+	return n.all().FetchSockets(ctx)
+}
+
+// EachSocket walks the sockets of the namespace, wherever they are; see BroadcastOperator.EachSocket.
+func (n *Namespace) EachSocket(ctx context.Context, fields Fields) iter.Seq2[*RemoteSocket, error] {
+	return n.all().EachSocket(ctx, fields)
+}
+
+// SocketIDs returns the ids of the sockets of the namespace, wherever they are; see BroadcastOperator.SocketIDs.
+func (n *Namespace) SocketIDs(ctx context.Context) ([]string, error) { return n.all().SocketIDs(ctx) }
+
+// SocketsJoin puts the sockets of the namespace into rooms; see BroadcastOperator.SocketsJoin.
+func (n *Namespace) SocketsJoin(rooms ...string) error { return n.all().SocketsJoin(rooms...) }
+
+// SocketsLeave takes the sockets of the namespace out of rooms; see BroadcastOperator.SocketsLeave.
+func (n *Namespace) SocketsLeave(rooms ...string) error { return n.all().SocketsLeave(rooms...) }
+
+// DisconnectSockets disconnects the sockets of the namespace; see BroadcastOperator.DisconnectSockets.
+func (n *Namespace) DisconnectSockets(closeConnections bool) error {
+	return n.all().DisconnectSockets(closeConnections)
+}
 
 func (n *Namespace) all() BroadcastOperator { return BroadcastOperator{namespace: n} }
 

@@ -202,13 +202,18 @@ func (o *outbox) lose(number int, cause error, when func(p *partition) bool) {
 // fail reports err, and keeps it for the next Flush if none is waiting for it.
 func (o *outbox) fail(err error, keep bool) {
 	if keep {
-		o.mu.Lock()
-		if o.failed == nil {
-			o.failed = err
-		}
-		o.mu.Unlock()
+		o.keep(err)
 	}
 	o.report(err)
+}
+
+// keep has the next Flush return err, if it is the first.
+func (o *outbox) keep(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.failed == nil {
+		o.failed = err
+	}
 }
 
 // forgetFailure drops the failure that the next Flush would return: OnError has heard of it, and it says nothing about what

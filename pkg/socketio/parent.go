@@ -121,6 +121,17 @@ func (p *ParentNamespace) Compress(compress bool) BroadcastOperator {
 	return p.all().Compress(compress)
 }
 
+// SocketsJoin puts the sockets of the children into rooms; see BroadcastOperator.SocketsJoin.
+func (p *ParentNamespace) SocketsJoin(rooms ...string) error { return p.all().SocketsJoin(rooms...) }
+
+// SocketsLeave takes the sockets of the children out of rooms; see BroadcastOperator.SocketsLeave.
+func (p *ParentNamespace) SocketsLeave(rooms ...string) error { return p.all().SocketsLeave(rooms...) }
+
+// DisconnectSockets disconnects the sockets of the children; see BroadcastOperator.DisconnectSockets.
+func (p *ParentNamespace) DisconnectSockets(closeConnections bool) error {
+	return p.all().DisconnectSockets(closeConnections)
+}
+
 func (p *ParentNamespace) all() BroadcastOperator { return BroadcastOperator{parent: p} }
 
 // allows asks whether a client may have a namespace of that name.

@@ -257,6 +257,13 @@ func (p *partition) flush() *flush {
 	return f
 }
 
+// done returns up to which operation everything is confirmed, or given up.
+func (p *partition) done() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.confirmed
+}
+
 // sent returns the owner and the newest operation that went to it, 0 if none did.
 func (p *partition) sent() (owner mesh.Address, op uint64) {
 	p.mu.Lock()

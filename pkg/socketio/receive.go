@@ -17,7 +17,7 @@ import (
 
 // receiver takes the records of edges and rooms, on the endpoint's reader goroutine: it queues, and blocks on nothing.
 //
-//	edge:   CONNECT, EVENT, REPLY, ACK_FAILED, DISCONNECT, COPY
+//	edge:   CONNECT, EVENT, REPLY, ACK_FAILED, DISCONNECT, COPY, JOINED, LEFT
 //	rooms:  CONFIRM, OP_FAILED, GONE, EDGE_ENDED
 type receiver struct{ server *Server }
 
@@ -73,6 +73,16 @@ func (h receiver) fromEdge(r *wire.Record) error {
 		}
 		if s != nil {
 			s.pushCopy(bytes.Clone(r.Body))
+		}
+	case wire.KindJoined, wire.KindLeft:
+		rooms, err := wire.ParseStrings(r.Body)
+		if err != nil {
+			return fmt.Errorf("change of rooms: %w", err)
+		}
+		if s != nil && s.epoch == r.Epoch {
+			s.mu.Lock()
+			s.moved(move{joins: r.Kind == wire.KindJoined, after: r.Op, rooms: rooms})
+			s.mu.Unlock()
 		}
 	case wire.KindReply:
 		if _, err := wire.ParsePacket(r.Body, nil); err != nil {

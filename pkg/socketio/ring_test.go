@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -40,9 +41,10 @@ type ring struct {
 	rooms   *roomsDouble // guarded by mu; nil while there is none
 	clients map[wire.SocketAddr]*client
 	slots   uint32
-	lease   uint64 // of connect records
-	hold    bool   // confirm nothing
-	lose    bool   // take operations and do nothing with them, until the link breaks: they are lost with it
+	lease   uint64   // of connect records
+	edges   []string // other edges that rooms names
+	hold    bool     // confirm nothing
+	lose    bool     // take operations and do nothing with them, until the link breaks: they are lost with it
 }
 
 func newRing(tb testing.TB) *ring {
@@ -53,6 +55,7 @@ func newRing(tb testing.TB) *ring {
 	peers := presence.New(r.b, mesh.Subjects{}, self, nil, slog.New(slog.DiscardHandler), fast())
 	background(tb, r.edge.Run)
 	background(tb, peers.Run)
+	r.answer(self)
 	<-r.edge.Ready()
 	return r
 }
@@ -87,8 +90,14 @@ type roomsDouble struct {
 	ring *ring
 	ep   *link.Endpoint
 	stop func()
-	last map[uint8]uint64 // owned by the reader goroutine
+	last map[stream]uint64 // owned by the reader goroutine
 	told batch
+}
+
+// stream is the operations of an app in a partition.
+type stream struct {
+	from      mesh.InstanceID
+	partition uint8
 }
 
 type batch struct {
@@ -101,7 +110,7 @@ type batch struct {
 func (r *ring) startRooms() {
 	r.tb.Helper()
 	self := mesh.Address{Kind: mesh.KindRooms, Instance: mesh.NewInstanceID()}
-	d := &roomsDouble{ring: r, last: map[uint8]uint64{}, told: batch{owed: map[mesh.Address]map[uint8]uint64{}}}
+	d := &roomsDouble{ring: r, last: map[stream]uint64{}, told: batch{owed: map[mesh.Address]map[uint8]uint64{}}}
 	d.ep = link.NewEndpoint(r.b, mesh.Subjects{}, self, d, slog.New(slog.DiscardHandler), link.Config{})
 	peers := presence.New(r.b, mesh.Subjects{}, self, func(p *siomeshv1.Presence) {
 		for n := range uint32(mesh.Partitions) {
@@ -157,7 +166,9 @@ func (r *ring) release() {
 	d.confirm()
 }
 
-func (d *roomsDouble) Opened(mesh.Address) { clear(d.last) }
+func (d *roomsDouble) Opened(from mesh.Address) {
+	maps.DeleteFunc(d.last, func(s stream, _ uint64) bool { return s.from == from.Instance })
+}
 
 func (d *roomsDouble) EndFrame() {
 	d.ring.mu.Lock()
@@ -190,7 +201,8 @@ func (d *roomsDouble) Record(from mesh.Address, r *wire.Record) error {
 		d.ring.lock(func() { d.ring.lose = false })
 		return errors.New("poison")
 	}
-	if d.loses(r) {
+	of := stream{from.Instance, r.Partition}
+	if d.loses(of, r) {
 		return nil
 	}
 	d.told.mu.Lock()
@@ -200,17 +212,21 @@ func (d *roomsDouble) Record(from mesh.Address, r *wire.Record) error {
 	d.told.owed[from][r.Partition] = r.Op
 	d.told.taken++
 	d.told.mu.Unlock()
-	if last, ok := d.last[r.Partition]; ok && r.Op != last+1 {
+	if last, ok := d.last[of]; ok && r.Op != last+1 {
 		d.ring.tb.Errorf("operation %d follows %d", r.Op, last)
 	}
-	d.last[r.Partition] = r.Op
+	d.last[of] = r.Op
 	if want := mesh.Partition(string(r.Namespace)); r.Partition != want || r.PartitionEpoch != 1 {
 		d.ring.tb.Errorf("partition %d epoch %d, want %d epoch 1", r.Partition, r.PartitionEpoch, want)
 	}
 	d.ring.mu.Lock()
 	defer d.ring.mu.Unlock()
-	if r.Kind == wire.KindBroadcast {
+	switch r.Kind {
+	case wire.KindBroadcast:
 		return d.ring.broadcast(r)
+	case wire.KindJoinAll, wire.KindLeaveAll, wire.KindCloseAll:
+		return d.ring.toAll(r)
+	default:
 	}
 	c := d.ring.clients[r.Socket]
 	if c == nil {
@@ -220,11 +236,11 @@ func (d *roomsDouble) Record(from mesh.Address, r *wire.Record) error {
 }
 
 // loses reports whether r is to be lost.
-func (d *roomsDouble) loses(r *wire.Record) bool {
+func (d *roomsDouble) loses(of stream, r *wire.Record) bool {
 	d.ring.mu.Lock()
 	defer d.ring.mu.Unlock()
 	if d.ring.lose {
-		d.last[r.Partition] = r.Op
+		d.last[of] = r.Op
 	}
 	return d.ring.lose
 }
@@ -234,14 +250,7 @@ func (d *roomsDouble) query(m bus.Msg) {
 	if err := proto.Unmarshal(m.Data, &q); err != nil {
 		d.ring.tb.Errorf("query: %v", err)
 	}
-	reply := &siomeshv1.RoomsReply{}
-	d.ring.mu.Lock()
-	for _, c := range d.ring.clients {
-		if c.selected(q.GetNamespace(), q.GetCount().GetRooms(), q.GetCount().GetExcept()) {
-			reply.Count++
-		}
-	}
-	d.ring.mu.Unlock()
+	reply := d.answer(&q)
 	if q.GetNamespace() == "/unanswerable" {
 		reply.Error = &siomeshv1.Error{Code: "timeout", Message: "operation not seen"}
 	}
@@ -252,6 +261,35 @@ func (d *roomsDouble) query(m bus.Msg) {
 	if err != nil {
 		d.ring.tb.Errorf("answer: %v", err)
 	}
+}
+
+// answer answers a query.
+func (d *roomsDouble) answer(q *siomeshv1.RoomsRequest) *siomeshv1.RoomsReply {
+	reply := &siomeshv1.RoomsReply{}
+	d.ring.mu.Lock()
+	defer d.ring.mu.Unlock()
+	count := func(rooms, except []string) (n uint64) {
+		for _, c := range d.ring.clients {
+			if c.selected(q.GetNamespace(), rooms, except) {
+				n++
+			}
+		}
+		return n
+	}
+	switch {
+	case q.GetCounts() != nil:
+		for _, room := range q.GetCounts().GetRooms() {
+			reply.Counts = append(reply.Counts, count([]string{string(room)}, nil))
+		}
+	case q.GetEdges() != nil:
+		if count(textsOf(q.GetEdges().GetRooms()), nil) > 0 {
+			reply.Edges = append(reply.Edges, d.ring.edge.Self().Instance.String())
+		}
+		reply.Edges = append(reply.Edges, d.ring.edges...)
+	default:
+		reply.Count = count(q.GetCount().GetRooms(), q.GetCount().GetExcept())
+	}
+	return reply
 }
 
 func (r *ring) broadcast(rec *wire.Record) error {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
 	"github.com/siomesh/siomesh/internal/mesh"
@@ -203,6 +205,44 @@ func (s *Server) Compress(compress bool) BroadcastOperator { return s.Of("/").Co
 
 // Count returns the number of sockets in "/".
 func (s *Server) Count(ctx context.Context) (int, error) { return s.Of("/").Count(ctx) }
+
+// Counts returns how many sockets of "/" are in each of the rooms; see Namespace.Counts.
+func (s *Server) Counts(ctx context.Context, rooms ...string) (map[string]int, error) {
+	return s.Of("/").Counts(ctx, rooms...)
+}
+
+// Local selects the sockets of "/" that this instance has.
+func (s *Server) Local() BroadcastOperator { return s.Of("/").Local() }
+
+// Timeout selects every socket of "/", and bounds what waits for answers.
+func (s *Server) Timeout(d time.Duration) BroadcastOperator { return s.Of("/").Timeout(d) }
+
+// Sockets returns the connected sockets of "/" that this instance has.
+func (s *Server) Sockets() []*Socket { return s.Of("/").Sockets() }
+
+// FetchSockets returns the sockets of "/", wherever they are; see BroadcastOperator.FetchSockets.
+func (s *Server) FetchSockets(ctx context.Context) ([]*RemoteSocket, error) {
+	return s.Of("/").FetchSockets(ctx)
+}
+
+// EachSocket walks the sockets of "/", wherever they are; see BroadcastOperator.EachSocket.
+func (s *Server) EachSocket(ctx context.Context, fields Fields) iter.Seq2[*RemoteSocket, error] {
+	return s.Of("/").EachSocket(ctx, fields)
+}
+
+// SocketIDs returns the ids of the sockets of "/", wherever they are; see BroadcastOperator.SocketIDs.
+func (s *Server) SocketIDs(ctx context.Context) ([]string, error) { return s.Of("/").SocketIDs(ctx) }
+
+// SocketsJoin puts the sockets of "/" into rooms; see BroadcastOperator.SocketsJoin.
+func (s *Server) SocketsJoin(rooms ...string) error { return s.Of("/").SocketsJoin(rooms...) }
+
+// SocketsLeave takes the sockets of "/" out of rooms; see BroadcastOperator.SocketsLeave.
+func (s *Server) SocketsLeave(rooms ...string) error { return s.Of("/").SocketsLeave(rooms...) }
+
+// DisconnectSockets disconnects the sockets of "/"; see BroadcastOperator.DisconnectSockets.
+func (s *Server) DisconnectSockets(closeConnections bool) error {
+	return s.Of("/").DisconnectSockets(closeConnections)
+}
 
 // usable tells whether operations can be sent.
 func (s *Server) usable() error {

@@ -39,7 +39,10 @@ type Socket struct {
 	listeners     []*listener                // guarded by mu
 	disconnecting []func(Disconnect)         // guarded by mu
 	disconnect    []func(Disconnect)         // guarded by mu
-	rooms         map[string]struct{}        // guarded by mu; joined ones, its own is not here
+	rooms         map[string]uint64          // guarded by mu; joined ones, its own is not here: see moves.go
+	parted        map[string]uint64          // guarded by mu; rooms that were left lately
+	late          []move                     // guarded by mu; what others did while altering
+	altering      bool                       // guarded by mu; an own change of rooms is being sent
 	left          bool                       // guarded by mu; in no room any more, not even its own
 	data          map[string]json.RawMessage // guarded by mu
 	requests      map[uint64]chan reply      // guarded by mu; acknowledgements the client owes
@@ -82,8 +85,8 @@ func (s *Socket) Handshake() Handshake {
 	return newHandshake(c.GetHandshake())
 }
 
-// Rooms returns the rooms the socket is in as far as this instance changed them: its own first, then the others sorted. It
-// is empty after the disconnect (SOC-020, SOC-023).
+// Rooms returns the rooms the socket is in: its own first, then the others sorted. Own changes are seen at once, those that
+// others made once its edge has told of them. It is empty after the disconnect (SOC-020, SOC-023).
 func (s *Socket) Rooms() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,28 +155,7 @@ func (s *Socket) Join(rooms ...string) error {
 	if len(rooms) == 0 {
 		return nil
 	}
-	s.changes.Lock()
-	defer s.changes.Unlock()
-	if err := s.change(&wire.Record{Kind: wire.KindJoin, Body: wire.AppendStrings(nil, rooms)}); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.enter(rooms)
-	return nil
-}
-
-// enter adds rooms. The caller holds mu.
-func (s *Socket) enter(rooms []string) {
-	for _, room := range rooms {
-		if room == s.id || s.left {
-			continue
-		}
-		if s.rooms == nil {
-			s.rooms = make(map[string]struct{}, len(rooms))
-		}
-		s.rooms[room] = struct{}{}
-	}
+	return s.alter(&wire.Record{Kind: wire.KindJoin, Body: wire.AppendStrings(nil, rooms)}, rooms)
 }
 
 // Leave takes the socket out of rooms; unknown ones are ignored (SOC-021), and its own is never left.
@@ -181,17 +163,7 @@ func (s *Socket) Leave(rooms ...string) error {
 	if len(rooms) == 0 {
 		return nil
 	}
-	s.changes.Lock()
-	defer s.changes.Unlock()
-	if err := s.change(&wire.Record{Kind: wire.KindLeave, Body: wire.AppendStrings(nil, rooms)}); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, room := range rooms {
-		delete(s.rooms, room)
-	}
-	return nil
+	return s.alter(&wire.Record{Kind: wire.KindLeave, Body: wire.AppendStrings(nil, rooms)}, rooms)
 }
 
 // Disconnect takes the client out of the namespace, behind everything done to it before; with closeConnection the client
