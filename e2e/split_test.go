@@ -2,11 +2,13 @@ package e2e_test
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 )
 
-// split is a mesh of separate processes: NATS, rooms, auth and two edges, and the applications a test adds.
+// split is a mesh of separate processes: NATS, rooms, auth and edges, and the applications a test adds.
 type split struct {
 	b        binaries
 	nats     string   // URL
@@ -14,18 +16,28 @@ type split struct {
 	policies []string // flags of auth
 
 	server, rooms, auth *process
-	edges               [2]*process
+	edges               []*process
+	edgeFlags           []string
 	apps                []*process
 
-	listen   [4]string // of NATS, its monitor and the two edges
-	internal [4]string // of rooms, auth and the two edges
+	listen   []string // of NATS, its monitor and the edges
+	internal []string // of rooms, auth and the edges
 }
 
-// split starts everything but applications, and waits until all of it is ready.
+// split starts everything but applications, with two edges, and waits until all of it is ready.
 func (b binaries) split(tb testing.TB) *split {
 	tb.Helper()
-	addrs := freeAddrs(tb, 8)
-	m := &split{b: b, store: tb.TempDir(), policies: policies(tb), listen: [4]string(addrs), internal: [4]string(addrs[4:])}
+	return b.splitWith(tb, 2)
+}
+
+// splitWith is split with so many edges, which get the flags.
+func (b binaries) splitWith(tb testing.TB, edges int, edgeFlags ...string) *split {
+	tb.Helper()
+	addrs := freeAddrs(tb, 2*(2+edges))
+	m := &split{
+		b: b, store: tb.TempDir(), policies: policies(tb), edges: make([]*process, edges), edgeFlags: edgeFlags,
+		listen: addrs[:2+edges], internal: addrs[2+edges:],
+	}
 	m.nats = "nats://" + m.listen[0]
 	m.startNATS(tb)
 	m.startRooms(tb)
@@ -33,7 +45,7 @@ func (b binaries) split(tb testing.TB) *split {
 	for i := range m.edges {
 		m.startEdge(tb, i)
 	}
-	for i, p := range []*process{m.rooms, m.auth, m.edges[0], m.edges[1]} {
+	for i, p := range append([]*process{m.rooms, m.auth}, m.edges...) {
 		p.ready(tb, m.readyz(i))
 	}
 	return m
@@ -59,9 +71,10 @@ func (m *split) startAuth(tb testing.TB) {
 
 func (m *split) startEdge(tb testing.TB, i int) {
 	tb.Helper()
-	m.edges[i] = m.b.start(tb, []string{"edge1", "edge2"}[i], "siomesh", "edge", "--nats", m.nats,
-		"--listen", m.listen[2+i], "--internal-listen", m.internal[2+i],
-		"--cors-origin", "*", "--client-dir", clientDir, "--max-http-buffer-size", maxBuffer)
+	m.edges[i] = m.b.start(tb, fmt.Sprintf("edge%d", i+1), "siomesh", append([]string{
+		"edge", "--nats", m.nats, "--listen", m.listen[2+i], "--internal-listen", m.internal[2+i],
+		"--cors-origin", "*", "--client-dir", clientDir, "--max-http-buffer-size", maxBuffer,
+	}, m.edgeFlags...)...)
 }
 
 // app starts an instance of the application under test.
@@ -75,7 +88,7 @@ func (m *split) app(tb testing.TB, instance string) *process {
 // stop stops everything in the order in which one stands on the other, whatever was started again meanwhile.
 func (m *split) stop(tb testing.TB) {
 	tb.Helper()
-	for _, p := range append(m.apps, m.edges[0], m.edges[1], m.auth, m.rooms, m.server) {
+	for _, p := range slices.Concat(m.apps, m.edges, []*process{m.auth, m.rooms, m.server}) {
 		p.stop(tb)
 	}
 }
@@ -84,7 +97,11 @@ func (m *split) stop(tb testing.TB) {
 func (m *split) readyz(i int) string { return "http://" + m.internal[i] + "/readyz" }
 
 func (m *split) urls() []string {
-	return []string{"http://" + m.listen[2], "http://" + m.listen[3]}
+	var urls []string
+	for _, addr := range m.listen[2:] {
+		urls = append(urls, "http://"+addr)
+	}
+	return urls
 }
 
 // hasMetrics looks for a counter of this project at every service's internal port.

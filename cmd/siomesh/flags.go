@@ -120,6 +120,7 @@ type engineFlags struct {
 	PingInterval      time.Duration `default:"25s" help:"From a pong to the next ping."`
 	PingTimeout       time.Duration `default:"20s" help:"A client without a pong for this long is gone."`
 	UpgradeTimeout    time.Duration `default:"10s" help:"An upgrade not finished for this long is given up."`
+	UpgradeWait       time.Duration `default:"300ms" help:"With several edges a CONNECT on polling waits this long for the upgrade, so that the session can move to the edge that gets it; 0 is not at all."`
 	ConnectTimeout    time.Duration `default:"45s" help:"A connection without a namespace for this long is closed."`
 	AppWait           time.Duration `default:"5s" help:"A client's CONNECT is held for this long while a service it needs is missing."`
 	MaxHTTPBufferSize int64         `name:"max-http-buffer-size" default:"1000000" help:"Largest message of a client in bytes."`
@@ -172,7 +173,7 @@ func (f *engineFlags) config() (edge.Config, error) {
 	}
 	cfg := edge.Config{
 		Path: f.Path, Transports: f.Transports, DisableUpgrades: !f.AllowUpgrades,
-		PingInterval: f.PingInterval, PingTimeout: f.PingTimeout, UpgradeTimeout: f.UpgradeTimeout,
+		PingInterval: f.PingInterval, PingTimeout: f.PingTimeout, UpgradeTimeout: f.UpgradeTimeout, UpgradeWait: orNone(f.UpgradeWait),
 		ConnectTimeout: f.ConnectTimeout, AppWait: f.AppWait, MaxHTTPBufferSize: f.MaxHTTPBufferSize,
 		CORS: f.cors(), TrustedProxies: proxies, ClientDir: f.clientDir(),
 		AllowEIO3: f.AllowEIO3, DisableTrailingSlash: !f.AddTrailingSlash, Cookie: cookie,
@@ -228,4 +229,12 @@ func checkAddress(flag, address string) error {
 		return fmt.Errorf("%s %q: want host:port", flag, address) //nolint:err113 // for the reader of the command line
 	}
 	return nil
+}
+
+// orNone is a time of which 0 means none; in configurations that is below 0.
+func orNone(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }

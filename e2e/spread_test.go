@@ -1,0 +1,136 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// spreader is a balancer that sends each request to any of the edges, whatever session it belongs to.
+type spreader struct {
+	server *httptest.Server
+	edges  []string
+	next   atomic.Uint64
+	random bool
+
+	mu       sync.Mutex
+	statuses map[int]int // guarded by mu
+}
+
+func newSpreader(tb testing.TB, random bool, edges ...string) *spreader {
+	tb.Helper()
+	s := &spreader{edges: edges, random: random, statuses: map[int]int{}}
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host = "http", s.edge()
+		},
+		FlushInterval: -1,
+		Transport:     &http.Transport{MaxIdleConnsPerHost: 1000},
+		ErrorLog:      log.New(io.Discard, "", 0), // clients that go
+		ModifyResponse: func(r *http.Response) error {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.statuses[r.StatusCode]++
+			return nil
+		},
+	}
+	s.server = httptest.NewServer(proxy)
+	tb.Cleanup(s.server.Close)
+	return s
+}
+
+// edge chooses an edge.
+func (s *spreader) edge() string {
+	n := s.next.Add(1)
+	if s.random {
+		n = rand.Uint64() //nolint:gosec // any will do
+	}
+	return s.edges[n%uint64(len(s.edges))]
+}
+
+// answered returns how many responses had a status.
+func (s *spreader) answered(status int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.statuses[status]
+}
+
+// anyEdge: no request of a session needs the edge that has it.
+func anyEdge(t *testing.T, b binaries) {
+	for name, wait := range map[string]string{"upgrade before CONNECT": "300ms", "upgrade after CONNECT": "0"} {
+		m := b.splitWith(t, 3, "--upgrade-wait", wait)
+		m.app(t, "one")
+		m.app(t, "two")
+		newDriver(t).owners(t, m.urls(), "one", "two")
+		if wait == "0" {
+			t.Run("scenarios", func(t *testing.T) { runScenarios(t, newSpreader(t, true, m.listen[2:]...).server.URL) })
+		} else {
+			t.Run("polling", func(t *testing.T) { m.spread(t, "polling") })
+		}
+		t.Run(name, func(t *testing.T) {
+			m.spread(t, "polling,websocket")
+			moved := m.sum(t, "sio_edge_sessions_moved_here_total")
+			t.Logf("%d sessions moved", moved)
+			if took := moved > 0; took != (wait != "0") {
+				t.Errorf("%d sessions moved to the edge of their WebSocket with --upgrade-wait %s", moved, wait)
+			}
+		})
+		if n := m.sum(t, `sio_edge_requests_relayed_total{outcome="relayed"}`); n == 0 {
+			t.Error("no request was relayed")
+		}
+		m.stop(t)
+	}
+}
+
+// spread lets 500 clients play through a balancer that sends their requests anywhere.
+func (m *split) spread(t *testing.T, transports string) {
+	t.Helper()
+	s := newSpreader(t, true, m.listen[2:]...)
+	cmd := exec.CommandContext(t.Context(), "node", "spread.mjs", "--url", s.server.URL, "--transports", transports)
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s%v", out, s.statuses)
+	if err != nil {
+		t.Errorf("clients: %v", err)
+	}
+	var result struct {
+		DuringUpgrade int `json:"duringUpgrade"`
+	}
+	if err := json.Unmarshal(out, &result); err != nil {
+		t.Errorf("clients printed: %v", err)
+	}
+	if n := s.answered(http.StatusBadRequest); n != 0 {
+		t.Errorf("%d responses with status 400", n)
+	}
+}
+
+// sum adds a counter up over all edges.
+func (m *split) sum(t *testing.T, name string) int {
+	t.Helper()
+	sum := 0
+	for _, addr := range m.internal[2:] {
+		_, text := get(t.Context(), "http://"+addr+"/metrics")
+		for line := range strings.Lines(string(text)) {
+			value, ok := strings.CutPrefix(line, name+" ")
+			if !ok {
+				continue
+			}
+			n, err := strconv.Atoi(strings.TrimSpace(value))
+			if err != nil {
+				t.Fatal(fmt.Errorf("counter %s: %w", name, err))
+			}
+			sum += n
+		}
+	}
+	return sum
+}
