@@ -33,6 +33,8 @@ func (s *Service) operation(from mesh.Address, r *wire.Record) error {
 	switch r.Kind {
 	case wire.KindBroadcast:
 		err = s.broadcast(p, r)
+	case wire.KindAsk:
+		err = s.ask(p, r)
 	case wire.KindJoinAll, wire.KindLeaveAll, wire.KindCloseAll:
 		err = s.toAll(p, r)
 	default:
@@ -104,6 +106,23 @@ func (s *Service) broadcast(p *progress, r *wire.Record) error {
 		return fmt.Errorf("broadcast: %w", err)
 	}
 	s.index.eachEdge(r.Namespace, rooms, func(e *edge) { s.forward(p, e, r) })
+	return nil
+}
+
+// ask passes a broadcast with acknowledgement on, and tells its sender which edges answer it.
+func (s *Service) ask(p *progress, r *wire.Record) error {
+	rooms, _, _, _, err := wire.ReadAsk(r.Body)
+	if err != nil {
+		return fmt.Errorf("ask: %w", err)
+	}
+	var edges []string
+	s.index.eachEdge(r.Namespace, rooms, func(e *edge) {
+		s.forward(p, e, r)
+		edges = append(edges, e.id.String())
+	})
+	s.toApp(p.origin, &wire.Record{
+		Kind: wire.KindAskEdges, Flags: wire.FlagControl, Namespace: r.Namespace, Ack: r.Ack, Body: wire.AppendStrings(nil, edges),
+	})
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
 	"github.com/siomesh/siomesh/internal/mesh/wire"
@@ -63,6 +64,42 @@ func TestOperationsOnAll(t *testing.T) {
 		}
 	})
 }
+
+// TestAsk checks that a broadcast with acknowledgement reaches the edges with a member, and that its sender hears which.
+func TestAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{})
+		app, one, two := w.app(), w.edge(), w.edge()
+		app.op(accept(t, one.socket(1), "a"), accept(t, two.socket(1), "b"))
+		one.expect(wire.KindAccept)
+		two.expect(wire.KindAccept)
+		app.records()
+		for room, want := range map[string][]string{"a": {one.addr.Instance.String()}, "none": nil} {
+			body := append(wire.AppendAsk(nil, wire.Selector{Rooms: []string{room}}, time.Second), packet...)
+			app.op(&wire.Record{Kind: wire.KindAsk, Ack: 77, Body: body})
+			var got []string
+			for _, r := range app.records() {
+				if r.Kind == wire.KindAskEdges {
+					edges, err := wire.ParseStrings(r.Body)
+					if err != nil || r.Ack != 77 {
+						t.Errorf("request %d, %v", r.Ack, err)
+					}
+					got = append(got, edges...)
+				}
+			}
+			if !slices.Equal(got, want) { // BRO-013, BRO-016
+				t.Errorf("%s: got %v, want %v", room, got, want)
+			}
+		}
+		if got := one.expect(wire.KindAsk)[0]; got.Ack != 77 || got.Origin != app.addr.Instance {
+			t.Errorf("got %+v", got)
+		}
+		two.expect()
+	})
+}
+
+// packet is that of some event.
+const packet = "\x00[\"e\"]"
 
 func TestUnreadableSelectors(t *testing.T) {
 	for _, body := range []string{"\x05", "\x00\x00\x05"} {

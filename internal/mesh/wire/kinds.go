@@ -9,15 +9,18 @@ type Kind uint8
 const (
 	// Edge → app. Socket, Namespace and Epoch are set. CONNECT, EVENT and DISCONNECT of one socket are numbered by Seq and
 	// arrive in that order; REPLY and ACK_FAILED have no Seq and overtake the others.
-	KindConnect    Kind = 1 // a client asks to join a namespace                   Body: siomesh.v1.Connect
-	KindEvent      Kind = 2 // an event of the client; ID = its acknowledgement id  Body: Packet
-	KindReply      Kind = 3 // the client's acknowledgement of request Ack          Body: Packet
-	KindDisconnect Kind = 4 // the socket is gone                                   Body: siomesh.v1.Disconnect
-	KindAckFailed  Kind = 5 // request Ack can no longer be answered                Body: reason, plain text
-	KindCopy       Kind = 6 // a broadcast reached the socket, which is watched     Body: Packet
-	KindJoined     Kind = 7 // somebody else put the socket into rooms; Op = the newest operation of the owner the edge has applied   Body: Strings
-	KindLeft       Kind = 8 // somebody else took it out of rooms; Op likewise      Body: Strings
-	// 9 to 15 are reserved: broadcast replies, detach.
+	KindConnect    Kind = 1  // a client asks to join a namespace                   Body: siomesh.v1.Connect
+	KindEvent      Kind = 2  // an event of the client; ID = its acknowledgement id  Body: Packet
+	KindReply      Kind = 3  // the client's acknowledgement of request Ack          Body: Packet
+	KindDisconnect Kind = 4  // the socket is gone                                   Body: siomesh.v1.Disconnect
+	KindAckFailed  Kind = 5  // request Ack can no longer be answered                Body: reason, plain text
+	KindCopy       Kind = 6  // a broadcast reached the socket, which is watched     Body: Packet
+	KindJoined     Kind = 7  // somebody else put the socket into rooms; Op = the newest operation of the owner the edge has applied   Body: Strings
+	KindLeft       Kind = 8  // somebody else took it out of rooms; Op likewise      Body: Strings
+	KindAskIDs     Kind = 9  // request Ack, an ASK, goes to these sockets           Body: Strings, socket ids
+	KindAskReply   Kind = 10 // a client's acknowledgement of request Ack            Body: Strings, its socket id; then Packet
+	KindAskEnd     Kind = 11 // no more replies to request Ack come from this edge   Body: Strings, ids of the silent
+	// 12 to 15 are reserved: detach.
 
 	// Ring: app → rooms → edge. Partition, PartitionEpoch, Op and Namespace are set, and Origin from rooms on.
 	KindAccept    Kind = 16 // the socket is in the namespace                       Body: siomesh.v1.Accept
@@ -35,19 +38,22 @@ const (
 	KindJoinAll   Kind = 28 // the sockets a selector names join rooms              Body: Selector, then Strings
 	KindLeaveAll  Kind = 29 // they leave rooms                                     Body: Selector, then Strings
 	KindCloseAll  Kind = 30 // they are disconnected; FlagClose = the whole connections   Body: Selector
-	// 31 to 39 are reserved: broadcasts with acknowledgement, events between app instances.
+	KindAsk       Kind = 31 // a broadcast with acknowledgement; Ack = request id   Body: Selector, uvarint milliseconds, then Packet
+	// 32 to 39 are reserved: events between app instances.
 
 	// Rooms → app.
 	KindConfirm   Kind = 40 // operations up to Op of Partition are applied         Body: empty
 	KindGone      Kind = 41 // rooms → app and edge → rooms: the edge has no such socket   Body: empty
 	KindEdgeEnded Kind = 42 // rooms → app: the edge's sockets up to Lease are gone (0: all)   Body: the edge's instance id
 	KindOpFailed  Kind = 43 // rooms → app: operation Op of Partition was refused   Body: reason, plain text
+	KindAskEdges  Kind = 44 // rooms → app: the edges that request Ack went to      Body: Strings, instance ids
 
 	// Edge → rooms, and rooms → edge.
 	KindHello Kind = 48 // edge: register me under this Lease; rooms: you are under this one, 0: under none   Body: empty
 
-	// Edge ↔ edge: streams of bytes (package tunnel). Every body begins with the number of the stream, a uvarint shifted left by
-	// one, whose lowest bit is set by the side that accepted the stream. FlagClose on the first two: nothing follows this way.
+	// Edge ↔ edge: streams of bytes (package tunnel). Every body begins with the number of the stream, from 1, a uvarint shifted
+	// left by one, whose lowest bit is set by the side that accepted the stream. FlagClose on the first three: nothing follows
+	// this way; a reset without it takes back what was sent. Reset of number 0: everything from before this link is lost.
 	KindStreamOpen   Kind = 56 // begins a stream                                   Body: number, head
 	KindStreamData   Kind = 57 // bytes of it                                       Body: number, bytes
 	KindStreamReset  Kind = 58 // the sender has no use for it any more             Body: number, reason, plain text
@@ -63,7 +69,7 @@ const (
 	FlagRedelivered                   // this packet may have been handled before
 	FlagVolatile                      // may be dropped when the recipient cannot take it at once
 	FlagNoCompress                    // do not compress this packet
-	FlagClose                         // KindClose: close the whole connection
+	FlagClose                         // KindClose, KindCloseAll: close the whole connection; stream kinds: nothing follows
 	FlagControl                       // not counted against the window
 	FlagNonOwner                      // made by an instance that does not own the socket: not fenced
 	FlagLocal                         // concerns the sockets that the origin owns, and no other
@@ -74,9 +80,10 @@ const (
 func (k Kind) Known() bool {
 	switch k {
 	case KindConnect, KindEvent, KindReply, KindDisconnect, KindAckFailed, KindCopy, KindJoined, KindLeft,
+		KindAskIDs, KindAskReply, KindAskEnd,
 		KindAccept, KindRefuse, KindUnknown, KindEmit, KindAck, KindJoin, KindLeave, KindClose, KindBroadcast, KindHandled, KindData,
-		KindWatch, KindJoinAll, KindLeaveAll, KindCloseAll,
-		KindConfirm, KindGone, KindEdgeEnded, KindOpFailed,
+		KindWatch, KindJoinAll, KindLeaveAll, KindCloseAll, KindAsk,
+		KindConfirm, KindGone, KindEdgeEnded, KindOpFailed, KindAskEdges,
 		KindHello,
 		KindStreamOpen, KindStreamData, KindStreamReset, KindStreamCredit:
 		return true

@@ -44,6 +44,13 @@ var records = []struct {
 		Fragment: Fragment{math.MaxUint32 - 1, math.MaxUint32}, Offset: []byte{0}, Lease: math.MaxUint64,
 		Ext: AppendExt(AppendExt(nil, math.MaxUint64, nil), 2, []byte{1, 2}), Body: []byte{0xff, 0},
 	}},
+	{"stream open", Record{Kind: KindStreamOpen, Flags: FlagClose, Body: []byte("\x02head")}},
+	{"stream data", Record{Kind: KindStreamData, Body: []byte("\xd9\x04bytes")}},
+	{"stream end", Record{Kind: KindStreamData, Flags: FlagControl | FlagClose, Body: []byte("\x03")}},
+	{"stream reset", Record{Kind: KindStreamReset, Flags: FlagControl, Body: []byte("\x02too many streams")}},
+	{"stream closed", Record{Kind: KindStreamReset, Flags: FlagControl | FlagClose, Body: []byte("\x03closed")}},
+	{"streams lost", Record{Kind: KindStreamReset, Flags: FlagControl, Body: []byte("\x00link broken")}},
+	{"stream credit", Record{Kind: KindStreamCredit, Flags: FlagControl, Body: []byte("\x03\x80\x80\x08")}},
 	{"unknown kind", Record{Kind: 200, Flags: FlagSkippable, Seq: 3, Body: []byte("later")}},
 }
 
