@@ -129,6 +129,16 @@ func (d *driver) emit(tb testing.TB, client, event string, args ...any) {
 
 func (d *driver) order(tb testing.TB, order map[string]any) []json.RawMessage {
 	tb.Helper()
+	r := d.orderReply(tb, order)
+	if r.Error != "" {
+		tb.Fatalf("%s of client %v: %s", order["op"], order["client"], r.Error)
+	}
+	return r.Args
+}
+
+// orderReply is order for an order that may fail.
+func (d *driver) orderReply(tb testing.TB, order map[string]any) reply {
+	tb.Helper()
 	answer := make(chan reply, 1)
 	d.mu.Lock()
 	d.lastID++
@@ -144,13 +154,10 @@ func (d *driver) order(tb testing.TB, order map[string]any) []json.RawMessage {
 	}
 	select {
 	case r := <-answer:
-		if r.Error != "" {
-			tb.Fatalf("%s of client %v: %s", order["op"], order["client"], r.Error)
-		}
-		return r.Args
+		return r
 	case <-time.After(answersWithin):
 		tb.Fatalf("%s of client %v: no answer", order["op"], order["client"])
-		return nil
+		return reply{}
 	}
 }
 

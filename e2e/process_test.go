@@ -161,19 +161,26 @@ func status(ctx context.Context, url string) int {
 func get(ctx context.Context, url string) (code int, body []byte) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	code, text, err := do(ctx, url)
 	if err != nil {
 		return 0, nil
+	}
+	return code, []byte(text)
+}
+
+// do makes a GET.
+func do(ctx context.Context, url string) (code int, body string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, "", err
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, nil
+		return 0, "", err
 	}
 	defer res.Body.Close()
-	if body, err = io.ReadAll(res.Body); err != nil {
-		return 0, nil
-	}
-	return res.StatusCode, body
+	text, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(text), err
 }
 
 // until polls a condition, and fails the test if it does not hold in time.

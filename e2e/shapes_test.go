@@ -25,6 +25,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("separate processes", func(t *testing.T) { separateProcesses(t, b) })
 	t.Run("clients of 2.x", func(t *testing.T) { olderClients(t, b) })
 	t.Run("any edge", func(t *testing.T) { anyEdge(t, b) })
+	t.Run("edges killed mid-poll", func(t *testing.T) { edgesKilledMidPoll(t, b) })
 	t.Run("restart", func(t *testing.T) { restart(t, b) })
 	t.Run("no NATS", func(t *testing.T) { noNATS(t, b) })
 	t.Run("edge before its app", func(t *testing.T) { edgeBeforeApp(t, b) })

@@ -1,11 +1,13 @@
 package e2e_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -36,7 +38,7 @@ func newSpreader(tb testing.TB, random bool, edges ...string) *spreader {
 			r.Out.URL.Scheme, r.Out.URL.Host = "http", s.edge()
 		},
 		FlushInterval: -1,
-		Transport:     &http.Transport{MaxIdleConnsPerHost: 1000},
+		Transport:     &http.Transport{MaxIdleConnsPerHost: 1000, DialContext: s.dial},
 		ErrorLog:      log.New(io.Discard, "", 0), // clients that go
 		ModifyResponse: func(r *http.Response) error {
 			s.mu.Lock()
@@ -57,6 +59,16 @@ func (s *spreader) edge() string {
 		n = rand.Uint64() //nolint:gosec // any will do
 	}
 	return s.edges[n%uint64(len(s.edges))]
+}
+
+// dial connects to an edge, or to another one if that is down.
+func (s *spreader) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, network, addr)
+	for i := 0; err != nil && i < len(s.edges); i++ {
+		conn, err = d.DialContext(ctx, network, s.edges[i])
+	}
+	return conn, err
 }
 
 // answered returns how many responses had a status.

@@ -143,6 +143,11 @@ func (c Config) validateRates() error {
 	return nil
 }
 
+// pollTime is longer than an edge lets a GET wait.
+func (c Config) pollTime() time.Duration {
+	return orDefault(c.PingInterval, 25*time.Second) + orDefault(c.PingTimeout, 20*time.Second) + 15*time.Second
+}
+
 // upgradable reports whether a session on polling may change to WebSocket.
 func (c Config) upgradable() bool {
 	return !c.DisableUpgrades && (c.Transports == nil || slices.Contains(c.Transports, engine.WebSocket))
@@ -199,7 +204,7 @@ func (s *Service) engineConfig() engine.Config {
 		OnConnectionError: s.cfg.OnConnectionError,
 		GenerateID:        s.generateID,
 		RemoteAddr:        s.clientAddress,
-		Foreign:           s.relay,
+		Foreign:           s.relay.Foreign,
 		Adopt:             s.adopt,
 		Metrics:           &s.cfg.Metrics.Engine,
 		Log:               s.log,

@@ -6,6 +6,7 @@ import (
 	"github.com/siomesh/siomesh/internal/mesh/tunnel"
 	"github.com/siomesh/siomesh/pkg/engine"
 	"github.com/siomesh/siomesh/pkg/protocol"
+	"github.com/siomesh/siomesh/services/edge/relay"
 )
 
 // Metrics counts what an edge does. The zero value is ready; safe for concurrent use.
@@ -33,7 +34,8 @@ type Metrics struct {
 	Joined          atomic.Uint64    // sockets accepted into a namespace
 	VolatileDropped atomic.Uint64    // volatile packets dropped because the client was busy
 	ConnectTimeouts atomic.Uint64    // connections closed because they joined no namespace in time
-	Relayed         [6]atomic.Uint64 // requests for sessions of other edges, and from other edges, see RelayOutcomes
+	Requests        atomic.Uint64    // HTTP requests of clients for the endpoint
+	Relay           relay.Metrics    // requests for sessions of other edges, and from other edges
 	MovedAway       atomic.Uint64    // sessions that went to the edge their WebSocket reached
 	MovedHere       atomic.Uint64    // sessions that came from another edge
 	Tunnel          tunnel.Metrics
@@ -61,21 +63,6 @@ func HandshakeOutcomes() [6]string {
 	return [6]string{"allowed", "refused", "unavailable", "unreadable", "too_large", "busy"}
 }
 
-// What becomes of requests that concern two edges, in the order of Metrics.Relayed.
-const (
-	relayDone    = iota // another edge has answered
-	relayUnknown        // no edge alive has the session
-	relayLost           // the edge that has it was lost, or did not answer
-	relayAborted        // the client gave up
-	relayFailed
-	relayServed // another edge has relayed it here
-)
-
-// RelayOutcomes names the counters of Metrics.Relayed.
-func RelayOutcomes() [6]string {
-	return [6]string{"relayed", "unknown", "owner_lost", "aborted", "failed", "served_for_another"}
-}
-
 // Limits names the counters of Metrics.Throttled.
 func Limits() [2]string { return [2]string{"events", "bytes"} }
 
@@ -100,7 +87,7 @@ func (m *Metrics) refused()                            { m.Refused.Add(1) }
 func (m *Metrics) unavailable()                        { m.Unavailable.Add(1) }
 func (m *Metrics) joined()                             { m.Joined.Add(1) }
 func (m *Metrics) volatileDropped()                    { m.VolatileDropped.Add(1) }
-func (m *Metrics) relayed(outcome int)                 { m.Relayed[outcome].Add(1) }
+func (m *Metrics) request()                            { m.Requests.Add(1) }
 func (m *Metrics) movedAway()                          { m.MovedAway.Add(1) }
 func (m *Metrics) movedHere()                          { m.MovedHere.Add(1) }
 func (m *Metrics) connectTimeout()                     { m.ConnectTimeouts.Add(1) }

@@ -24,6 +24,7 @@ import (
 	"github.com/siomesh/siomesh/internal/mesh/tunnel"
 	"github.com/siomesh/siomesh/pkg/engine"
 	"github.com/siomesh/siomesh/pkg/protocol"
+	"github.com/siomesh/siomesh/services/edge/relay"
 )
 
 // Service is one edge instance: an http.Handler for clients, and an instance in the mesh. Make it with New and run it once.
@@ -43,8 +44,9 @@ type Service struct {
 	index  index
 	tunnel *tunnel.Mux // streams to other edges
 	tasks  tasks
-	relays tasks // requests that other edges relay
+	relay  *relay.Relay
 	guests guests
+	asks   asks
 	alarms *alarms
 
 	buffers  sync.Pool     // of *[]byte: bodies under way to an app
@@ -90,6 +92,7 @@ func New(b bus.Bus, names mesh.Subjects, log *slog.Logger, cfg Config) (*Service
 	}
 	s.table.edge = s.self.Instance
 	s.index.namespaces = map[string]*members{}
+	s.relay = relay.New(relay.Config{Owner: s.ownerOf, Patience: s.cfg.pollTime(), Metrics: &s.cfg.Metrics.Relay, Log: log})
 	var err error
 	if s.engine, err = engine.New(s.open, s.engineConfig()); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
@@ -106,7 +109,8 @@ func New(b bus.Bus, names mesh.Subjects, log *slog.Logger, cfg Config) (*Service
 	linkConfig.Healthy = s.peers.Fresh
 	linkConfig.NoResponders = s.peers.Suspect
 	s.links = link.NewEndpoint(b, names, s.self, s, log, linkConfig)
-	s.tunnel = tunnel.New(s.links, s.takeRelayed, tunnel.Config{Metrics: &s.cfg.Metrics.Tunnel})
+	s.tunnel = tunnel.New(s.links, s.relay.Accept, tunnel.Config{Metrics: &s.cfg.Metrics.Tunnel})
+	s.relay.Bind(s.engine, s.tunnel)
 	s.apps = newDirectory(s.links, s.appBroke)
 	return s, nil
 }
@@ -176,7 +180,7 @@ func (s *Service) stop(ctx context.Context) {
 	if err := s.engine.Close(ctx); err != nil {
 		s.log.Warn("connections not closed in time", slog.Any("err", err))
 	}
-	s.relays.wait() // of sessions that are closed
+	s.relay.Wait() // requests of sessions that are closed
 	s.tunnel.Close()
 	s.tasks.wait()
 	s.settle(stopWait / 2)
@@ -215,6 +219,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case s.files != nil && isClientFile(s.cfg.Path, r.URL.Path):
 		s.files.ServeHTTP(w, r)
 	default:
+		s.cfg.Metrics.request()
 		s.engine.ServeHTTP(w, s.admitting(r))
 	}
 }
@@ -243,6 +248,19 @@ func (s *Service) open(session *engine.Session, r *http.Request) (engine.Handler
 // newConn makes the connection of a session.
 func (s *Service) newConn(session *engine.Session, handshake []byte) *conn {
 	return &conn{s: s, session: session, handshake: handshake, decoder: protocol.NewDecoder(s.cfg.Parser)}
+}
+
+// ownerOf returns the edge that a session id names, if it is alive and not this one. What a client writes is only compared.
+func (s *Service) ownerOf(sid engine.SessionID) (mesh.Address, bool) {
+	if len(sid) <= mesh.InstanceIDLen {
+		return mesh.Address{}, false
+	}
+	id, err := mesh.ParseInstanceID(string(sid[:mesh.InstanceIDLen]))
+	if err != nil || id == s.self.Instance {
+		return mesh.Address{}, false
+	}
+	p, ok := s.peers.Peer(id)
+	return p.Address, ok && p.Kind == mesh.KindEdge
 }
 
 // describe fills in what this instance announces.

@@ -6,6 +6,7 @@ import (
 	"github.com/siomesh/siomesh/internal/telemetry"
 	"github.com/siomesh/siomesh/pkg/engine"
 	"github.com/siomesh/siomesh/pkg/protocol"
+	"github.com/siomesh/siomesh/services/edge/relay"
 )
 
 // Telemetry returns what the counters are called outside.
@@ -29,11 +30,12 @@ func (m *Metrics) Telemetry() []telemetry.Metric {
 		metrics = append(metrics,
 			telemetry.Count("sio_edge_connections_throttled_total", "Times the reading of a client stopped for a limit, by limit.", &m.Throttled[i], "limit", limit))
 	}
-	for i, outcome := range RelayOutcomes() {
+	for i, outcome := range relay.Outcomes() {
 		metrics = append(metrics,
-			telemetry.Count("sio_edge_requests_relayed_total", "Requests that concern a session of another edge, or come from one, by outcome.", &m.Relayed[i], "outcome", outcome))
+			telemetry.Count("sio_edge_requests_relayed_total", "Requests that concern a session of another edge, or come from one, by outcome.", &m.Relay[i], "outcome", outcome))
 	}
 	return append(metrics,
+		telemetry.Count("sio_edge_requests_total", "HTTP requests of clients for the endpoint, for sessions of any edge.", &m.Requests),
 		telemetry.Count("sio_edge_sessions_moved_away_total", "Sessions that went to the edge their WebSocket reached.", &m.MovedAway),
 		telemetry.Count("sio_edge_sessions_moved_here_total", "Sessions that came from another edge.", &m.MovedHere),
 		telemetry.Gauge("sio_edge_streams", "Streams with other edges open now.", func() float64 { return float64(m.Tunnel.Open.Load()) }),

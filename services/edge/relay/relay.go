@@ -1,4 +1,4 @@
-package edge
+package relay
 
 import (
 	"bufio"
@@ -21,88 +21,106 @@ import (
 	"github.com/siomesh/siomesh/pkg/engine"
 )
 
-// Any edge takes any request. One for a session of another edge goes there, on a stream of its own between the two: the
-// request's head and body one way, the answer the other way (proto/siomesh/v1/relay.proto). Nothing is ever sent twice: a
-// stream that fails is a request that failed. This file is the edge that got the request; relayed.go is the one that has the
-// session.
-
 const (
-	relayOpenTimeout = 2 * time.Second // for room on the link to the owner
-	relayPatience    = 15 * time.Second
-	relayHeadLimit   = 64 << 10
+	openTimeout = 2 * time.Second // for room on the link to the owner
+	bodyTimeout = time.Minute     // for a client's body; the owner's own is what counts
+	maxHead     = 64 << 10        // bytes of an answer's head
 )
 
 // errOwnerLost says that the edge that had the session is gone, or does not answer.
 var errOwnerLost = errors.New("owner lost")
 
-// relay serves a request for a session of another edge; engine.Config.Foreign. It returns false if there is no such edge: the
-// session is unknown, then, and nobody else is asked.
-func (s *Service) relay(w http.ResponseWriter, r *http.Request, sid engine.SessionID) bool {
-	owner, ok := s.ownerOf(sid)
+// Relay is one edge's part in that. Make it with New, give its methods to the engine and the tunnel, and Bind it to both before
+// they are used. Safe for concurrent use.
+type Relay struct {
+	cfg    Config
+	engine *engine.Server
+	tunnel *tunnel.Mux
+	served tasks
+}
+
+// Config is what a relay needs to know; Owner is required.
+type Config struct {
+	// Owner returns the edge whose session it is by its id, if that is alive and another one. The id is what a client wrote.
+	Owner func(engine.SessionID) (mesh.Address, bool)
+	// Patience is how long an answer may take: longer than a poll may wait. Default 60 s.
+	Patience time.Duration
+	Metrics  *Metrics     // nil counts nothing
+	Log      *slog.Logger // nil logs nothing
+}
+
+// New returns a relay.
+func New(cfg Config) *Relay {
+	if cfg.Patience <= 0 {
+		cfg.Patience = time.Minute
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = &Metrics{}
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Relay{cfg: cfg}
+}
+
+// Bind tells the relay whom it works for, before anything reaches it.
+func (y *Relay) Bind(e *engine.Server, t *tunnel.Mux) { y.engine, y.tunnel = e, t }
+
+// Foreign serves a request for a session of another edge; engine.Config.Foreign. It returns false if no edge alive has it, or
+// that edge is lost: the session is unknown, then, and nobody else is asked.
+func (y *Relay) Foreign(w http.ResponseWriter, r *http.Request, sid engine.SessionID) bool {
+	owner, ok := y.cfg.Owner(sid)
 	if !ok {
-		s.cfg.Metrics.relayed(relayUnknown)
+		y.cfg.Metrics.count(unknown)
 		return false
 	}
-	err := s.relayTo(owner, w, r)
+	err := y.pass(owner, w, r)
 	switch {
 	case err == nil:
-		s.cfg.Metrics.relayed(relayDone)
+		y.cfg.Metrics.count(relayed)
 	case r.Context().Err() != nil:
-		s.cfg.Metrics.relayed(relayAborted)
+		y.cfg.Metrics.count(aborted)
 	case errors.Is(err, errOwnerLost):
-		s.cfg.Metrics.relayed(relayLost)
+		y.cfg.Metrics.count(ownerLost)
 		return false
 	default:
-		s.cfg.Metrics.relayed(relayFailed)
-		s.log.Debug("request not relayed", slog.String("edge", owner.Instance.String()), slog.Any("err", err))
+		y.cfg.Metrics.count(failed)
+		y.cfg.Log.Debug("request not relayed", slog.String("edge", owner.Instance.String()), slog.Any("err", err))
 		cutClient(w)
 	}
 	return true
 }
 
-// ownerOf returns the edge that a session id names, if it is alive and not this one. What a client writes is only compared.
-func (s *Service) ownerOf(sid engine.SessionID) (mesh.Address, bool) {
-	if len(sid) <= mesh.InstanceIDLen {
-		return mesh.Address{}, false
-	}
-	id, err := mesh.ParseInstanceID(string(sid[:mesh.InstanceIDLen]))
-	if err != nil || id == s.self.Instance {
-		return mesh.Address{}, false
-	}
-	p, ok := s.peers.Peer(id)
-	return p.Address, ok && p.Kind == mesh.KindEdge
-}
-
-// relayTo sends a request to the edge that has the session and answers with what that answers. errOwnerLost means that
+// pass sends a request to the edge that has the session and answers with what that answers. errOwnerLost means that
 // nothing has been answered yet.
-func (s *Service) relayTo(owner mesh.Address, w http.ResponseWriter, r *http.Request) error {
+func (y *Relay) pass(owner mesh.Address, w http.ResponseWriter, r *http.Request) error {
 	head, err := proto.Marshal(relayRequest(r))
 	if err != nil {
 		return fmt.Errorf("encode request: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), relayOpenTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), openTimeout)
 	defer cancel()
 	hasBody := r.ContentLength != 0
-	stream, err := s.tunnel.Open(ctx, owner, head, !hasBody && !upgrades(r))
+	stream, err := y.tunnel.Open(ctx, owner, head, !hasBody && !upgrades(r))
 	if err != nil {
 		return fmt.Errorf("open stream: %w: %w", errOwnerLost, err)
 	}
 	stop := context.AfterFunc(r.Context(), func() { stream.Reset("client gone") })
 	defer stop()
 	if hasBody {
-		defer s.relayBody(w, r, stream)()
+		defer y.passBody(w, r, stream)()
 	} else if !upgrades(r) { // the server's own timeouts are not for requests that wait
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // not supported = not set
 	}
 	in := bufio.NewReader(stream)
-	answer, err := s.readAnswer(stream, in)
+	answer, err := y.readAnswer(stream, in)
 	if err != nil {
 		stream.Reset("answer not read")
 		return err
 	}
 	if answer.GetStatus() == http.StatusSwitchingProtocols {
 		stop()
-		if err := s.engine.RelayUpgrade(w, r, bufferedConn{stream, in}); err != nil {
+		if err := y.engine.RelayUpgrade(w, r, bufferedConn{stream, in}); err != nil {
 			stream.Reset("no upgrade")
 			return fmt.Errorf("relay upgrade: %w", err)
 		}
@@ -112,14 +130,14 @@ func (s *Service) relayTo(owner mesh.Address, w http.ResponseWriter, r *http.Req
 	return passAnswer(w, answer, in)
 }
 
-// relayBody sends the body of a request on its way, and returns what waits for the end of that; a body that is not wanted any
+// passBody sends the body of a request on its way, and returns what waits for the end of that; a body that is not wanted any
 // more is not read to its end.
-func (s *Service) relayBody(w http.ResponseWriter, r *http.Request, stream *tunnel.Stream) (finish func()) {
+func (y *Relay) passBody(w http.ResponseWriter, r *http.Request, stream *tunnel.Stream) (finish func()) {
 	rc, done := http.NewResponseController(w), make(chan struct{})
-	_ = rc.SetReadDeadline(time.Now().Add(time.Minute)) // the owner has a shorter one, by its configuration; not supported = not set
+	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout)) // not supported = not set
 	go func() {                                         // waited for by finish
 		defer close(done)
-		passBody(stream, r.Body)
+		copyBody(stream, r.Body)
 	}()
 	return func() {
 		select {
@@ -131,9 +149,9 @@ func (s *Service) relayBody(w http.ResponseWriter, r *http.Request, stream *tunn
 	}
 }
 
-// passBody sends a body on its way. A body that cannot be read is a client that has given up its POST, unless the answer is
+// copyBody sends a body on its way. A body that cannot be read is a client that has given up its POST, unless the answer is
 // there already.
-func passBody(stream *tunnel.Stream, body io.Reader) {
+func copyBody(stream *tunnel.Stream, body io.Reader) {
 	buf := make([]byte, 4<<10)
 	for {
 		n, err := body.Read(buf)
@@ -153,17 +171,16 @@ func passBody(stream *tunnel.Stream, body io.Reader) {
 	}
 }
 
-// readAnswer reads the head of the answer. An owner that does not answer in the time that its heartbeat leaves it is lost.
-func (s *Service) readAnswer(stream *tunnel.Stream, in *bufio.Reader) (*siomeshv1.RelayResponse, error) {
-	timeout := orDefault(s.cfg.PingInterval, 25*time.Second) + orDefault(s.cfg.PingTimeout, 20*time.Second) + relayPatience
-	if err := stream.SetReadDeadline(time.Now().Add(timeout)); err != nil {
+// readAnswer reads the head of the answer. An owner that takes too long is lost.
+func (y *Relay) readAnswer(stream *tunnel.Stream, in *bufio.Reader) (*siomeshv1.RelayResponse, error) {
+	if err := stream.SetReadDeadline(time.Now().Add(y.cfg.Patience)); err != nil {
 		return nil, fmt.Errorf("set deadline: %w", err)
 	}
 	length, err := binary.ReadUvarint(in)
 	if err != nil {
 		return nil, fmt.Errorf("read answer: %w: %w", errOwnerLost, err)
 	}
-	if length > relayHeadLimit {
+	if length > maxHead {
 		return nil, fmt.Errorf("answer with a head of %d bytes", length)
 	}
 	head := make([]byte, length)
@@ -199,13 +216,13 @@ func passAnswer(w http.ResponseWriter, answer *siomeshv1.RelayResponse, body io.
 // relayRequest is a request as the owner gets it.
 func relayRequest(r *http.Request) *siomeshv1.RelayRequest {
 	q := &siomeshv1.RelayRequest{
-		Method: r.Method, Uri: r.URL.RequestURI(), Host: toText(r.Host), Remote: r.RemoteAddr,
+		Method: r.Method, Uri: r.URL.RequestURI(), Host: text(r.Host), Remote: r.RemoteAddr,
 		ContentLength: r.ContentLength, Minor: uint32(max(r.ProtoMinor, 0)), //nolint:gosec // not negative
 	}
 	for name, values := range r.Header {
-		header := &siomeshv1.Handshake_Header{Name: toText(name), Values: make([]string, len(values))}
+		header := &siomeshv1.Handshake_Header{Name: text(name), Values: make([]string, len(values))}
 		for i, v := range values {
-			header.Values[i] = toText(v)
+			header.Values[i] = text(v)
 		}
 		q.Headers = append(q.Headers, header)
 	}
