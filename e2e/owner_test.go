@@ -1,0 +1,116 @@
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+const unknownSession = `{"code":1,"message":"Session ID unknown"}`
+
+// edgesKilledMidPoll: a request that waits when its session's owner or its relay dies ends, and so does the session, soon; and
+// stock clients come back.
+func edgesKilledMidPoll(t *testing.T, b binaries) {
+	m := b.splitWith(t, 3)
+	defer m.stop(t)
+	m.app(t, "one")
+	d := newDriver(t)
+	d.owners(t, m.urls(), "one")
+	front := newSpreader(t, true, m.listen[2:]...)
+	var all []string
+	for i := range 60 {
+		c := fmt.Sprintf("polls-%d", i)
+		all = append(all, c)
+		d.order(t, map[string]any{"op": "open", "client": c, "url": front.server.URL, "options": map[string]any{"transports": []string{"polling"}}})
+	}
+	for _, c := range all {
+		d.connected(t, c, 0)
+	}
+
+	t.Run("owner", func(t *testing.T) {
+		sid := openPolling(t, m.urls()[0])
+		waiting := poll(t, m.urls()[1], sid)
+		killed := time.Now()
+		m.edges[0].kill(t)
+		if a := <-waiting; a.code != http.StatusBadRequest || a.body != unknownSession {
+			t.Errorf("the request that waited was answered %d %q", a.code, a.body)
+		}
+		t.Logf("answered after %v", time.Since(killed).Round(time.Millisecond))
+		asked := time.Now()
+		if a := <-poll(t, m.urls()[2], sid); a.code != http.StatusBadRequest || a.body != unknownSession { // CEN-013
+			t.Errorf("a later request was answered %d %q", a.code, a.body)
+		}
+		if took := time.Since(asked); took > time.Second {
+			t.Errorf("which took %v", took)
+		}
+		d.allAnswer(t, all)
+	})
+	m.startEdge(t, 0)
+	m.edges[0].ready(t, m.readyz(2))
+	t.Run("relay", func(t *testing.T) {
+		sid := openPolling(t, m.urls()[0])
+		waiting := poll(t, m.urls()[1], sid)
+		m.edges[1].kill(t)
+		if a := <-waiting; a.err == nil {
+			t.Errorf("a dead edge answered %d %q", a.code, a.body)
+		}
+		until(t, answersWithin, "the session has ended", func() bool { // CEN-007
+			code, body := get(t.Context(), m.urls()[2]+"/socket.io/?EIO=4&transport=polling&sid="+sid)
+			return code == http.StatusBadRequest && string(body) == unknownSession
+		})
+		d.allAnswer(t, all)
+	})
+	m.startEdge(t, 1)
+	m.edges[1].ready(t, m.readyz(3))
+	d.allAnswer(t, all)
+}
+
+// allAnswer waits until each client gets an answer, after however many tries.
+func (d *driver) allAnswer(tb testing.TB, clients []string) {
+	tb.Helper()
+	for _, c := range clients {
+		until(tb, 2*answersWithin, c+" is served", func() bool {
+			answer := d.orderReply(tb, map[string]any{"op": "request", "client": c, "event": "echo", "args": []any{c}, "timeout": 1000})
+			return answer.Error == "" && len(answer.Args) == 1 && string(answer.Args[0]) == `"`+c+`"`
+		})
+	}
+}
+
+// openPolling opens a session at an edge, without a client.
+func openPolling(tb testing.TB, url string) (sid string) {
+	tb.Helper()
+	code, body, err := do(tb.Context(), url+"/socket.io/?EIO=4&transport=polling")
+	var open struct{ SID string }
+	if err == nil {
+		err = json.Unmarshal([]byte(strings.TrimPrefix(body, "0")), &open)
+	}
+	if err != nil || code != http.StatusOK {
+		tb.Fatalf("handshake answered %d %q (%v)", code, body, err)
+	}
+	return open.SID
+}
+
+// answer is the end of a request.
+type answer struct {
+	code int
+	body string
+	err  error
+}
+
+// poll makes a request of a session at an edge, and returns once the edge waits for packets, or the request has ended.
+func poll(tb testing.TB, url, sid string) <-chan answer {
+	tb.Helper()
+	ended := make(chan answer, 1)
+	ctx, cancel := context.WithTimeout(tb.Context(), 40*time.Second)
+	tb.Cleanup(cancel)
+	go func() { // ends with the request, whose context does
+		var a answer
+		a.code, a.body, a.err = do(ctx, url+"/socket.io/?EIO=4&transport=polling&sid="+sid)
+		ended <- a
+	}()
+	return ended
+}
