@@ -6,6 +6,7 @@ type acks struct {
 	next   uint64
 	oldest uint64 // no open id is lower
 	open   map[uint64]uint64
+	asks   map[uint64]struct{} // ids of broadcasts that wait for this client; apart from the others
 }
 
 // add returns the id for a request. At limit the oldest open request gives way, and is returned to be failed; otherwise 0 is.
@@ -28,6 +29,38 @@ func (a *acks) take(id uint64) uint64 {
 	request := a.open[id]
 	delete(a.open, id)
 	return request
+}
+
+// ask notes that the client owes an answer to a broadcast, unless it owes too many.
+func (a *acks) ask(id uint64, limit int) bool {
+	if len(a.asks) >= limit {
+		return false
+	}
+	if a.asks == nil {
+		a.asks = map[uint64]struct{}{}
+	}
+	a.asks[id] = struct{}{}
+	return true
+}
+
+// unask reports whether the client owed that answer; it owes it no more.
+func (a *acks) unask(id uint64) bool {
+	_, owed := a.asks[id]
+	if delete(a.asks, id); len(a.asks) == 0 {
+		a.asks = nil
+	}
+	return owed
+}
+
+// waiting reports whether somebody waits for an answer of the client.
+func (a *acks) waiting() bool { return len(a.open)+len(a.asks) > 0 }
+
+// drainAsks ends all answers owed to broadcasts.
+func (a *acks) drainAsks(f func(id uint64)) {
+	for id := range a.asks {
+		f(id)
+	}
+	a.asks = nil
 }
 
 // drain ends all requests.

@@ -150,6 +150,16 @@ func (d *directory) open(a mesh.Address) *appInstance {
 	return app
 }
 
+// linkTo returns the link to an instance that is there, nil if it is not.
+func (d *directory) linkTo(id mesh.InstanceID) *link.Link {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if e := d.instances[id]; e != nil {
+		return e.instance.link
+	}
+	return nil
+}
+
 // remove forgets a dead instance and returns it, nil if it was not known.
 func (d *directory) remove(id mesh.InstanceID) *appInstance {
 	d.mu.Lock()

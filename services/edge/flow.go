@@ -110,6 +110,11 @@ func (c *conn) reply(sk *socket, p protocol.Packet, attachments [][]byte) (event
 	id, err := strconv.ParseUint(string(p.ID), 10, 64)
 	var request uint64
 	if err == nil {
+		if sk.acks.unask(id) {
+			c.s.answer(&c.batch, sk, id, wire.Packet{JSON: p.Data, Attachments: attachments})
+			c.blockAgain(sk)
+			return 0, sizeOf(p, attachments)
+		}
 		request = sk.acks.take(id)
 	}
 	if request == 0 {
@@ -122,9 +127,7 @@ func (c *conn) reply(sk *socket, p protocol.Packet, attachments [][]byte) (event
 	if !c.pass(&c.batch, sk, &answer) {
 		c.hold(sk, answer)
 	}
-	if len(sk.acks.open) == 0 && len(sk.flow.held) > 0 {
-		c.block(sk)
-	}
+	c.blockAgain(sk)
 	return 0, answer.size
 }
 
@@ -148,6 +151,13 @@ func (c *conn) pass(b *link.Batch, sk *socket, p *parcel) bool {
 	return err == nil // any other error means that the instance is lost, and its sockets soon are
 }
 
+// blockAgain stops reading the client once nobody waits for its answers any more, if packets are held; mu is held.
+func (c *conn) blockAgain(sk *socket) {
+	if !sk.acks.waiting() && len(sk.flow.held) > 0 {
+		c.block(sk)
+	}
+}
+
 // tooManyHeld is why a request for an acknowledgement fails when the answer could not get through.
 const tooManyHeld = "too many packets wait for the handler"
 
@@ -157,10 +167,11 @@ func (c *conn) hold(sk *socket, p parcel) {
 	p.id, p.body = bytes.Clone(p.id), bytes.Clone(p.body)
 	sk.flow.hold(p)
 	c.s.cfg.Metrics.held()
-	if len(sk.acks.open) > 0 && sk.flow.waiting >= c.s.cfg.MaxHeld {
+	if sk.acks.waiting() && sk.flow.waiting >= c.s.cfg.MaxHeld {
 		sk.acks.drain(func(request uint64) { sk.failAck(&c.batch, request, tooManyHeld) })
+		sk.acks.drainAsks(func(id uint64) { c.s.left(&c.batch, sk, id, true) })
 	}
-	if len(sk.acks.open) == 0 {
+	if !sk.acks.waiting() {
 		c.block(sk)
 	}
 }
@@ -228,6 +239,7 @@ func (c *conn) end(b *link.Batch, sk *socket, reason, description string) {
 	}
 	rooms := c.s.index.remove(sk)
 	sk.acks.drain(func(uint64) {})
+	sk.acks.drainAsks(func(id uint64) { c.s.left(b, sk, id, true) })
 	if before == joining {
 		c.s.table.remove(sk)
 		return

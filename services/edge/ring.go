@@ -44,6 +44,8 @@ func (s *Service) Record(from mesh.Address, r *wire.Record) error {
 		return nil
 	case wire.KindBroadcast:
 		return s.broadcast(r)
+	case wire.KindAsk:
+		return s.ask(r)
 	case wire.KindJoinAll, wire.KindLeaveAll, wire.KindCloseAll:
 		return s.applyToAll(r)
 	default:
