@@ -46,6 +46,7 @@ func TestConformance(t *testing.T) {
 					o.tls = true
 					c.run(t, newEnv(t, conformanceConfig(false), o))
 				})
+				t.Run("relayed", func(t *testing.T) { c.run(t, newPair(t, conformanceConfig(false), echoing()).front()) })
 			}
 			t.Run("pipe", func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { c.run(t, newPipeEnv(t, conformanceConfig(true), echoing())) })

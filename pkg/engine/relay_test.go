@@ -60,6 +60,25 @@ func (p *pair) foreign(w http.ResponseWriter, r *http.Request, _ SessionID) bool
 	return true
 }
 
+// front is the pair as one server: sessions are opened at the owner, and everything else goes to the relay.
+func (p *pair) front() *env {
+	hs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("sid") == "" {
+			p.owner.srv.ServeHTTP(w, r)
+		} else {
+			p.relay.srv.ServeHTTP(w, r)
+		}
+	}))
+	e := *p.owner
+	e.base = hs.URL
+	p.owner.tb.Cleanup(func() { // before those of the servers
+		p.owner.close()
+		p.relay.close()
+		hs.Close()
+	})
+	return &e
+}
+
 // visitor is a client of the owner's session that makes its requests of the relay.
 func (p *pair) visitor() *poller {
 	c := p.owner.openPolling()
