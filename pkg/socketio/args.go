@@ -26,6 +26,14 @@ var (
 // Len returns the number of arguments.
 func (a Args) Len() int { return len(a.elements) }
 
+// first returns the first argument alone.
+func (a Args) first() Args {
+	if len(a.elements) > 1 {
+		a.elements = a.elements[:1:1]
+	}
+	return a
+}
+
 // Raw returns argument i as JSON, binary as placeholders; nil if there is none. It must not be changed.
 func (a Args) Raw(i int) json.RawMessage {
 	if i < 0 || i >= len(a.elements) {

@@ -47,7 +47,7 @@ func (b BroadcastOperator) Local() BroadcastOperator {
 	return b
 }
 
-// Timeout bounds what waits for answers: Count, FetchSockets, SocketIDs and EachSocket.
+// Timeout bounds what waits for answers: EmitWithAck, EachAck, Count, FetchSockets, SocketIDs and EachSocket.
 func (b BroadcastOperator) Timeout(d time.Duration) BroadcastOperator {
 	b.timeout, b.timed = d, true
 	return b

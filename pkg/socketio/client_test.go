@@ -108,7 +108,7 @@ func (c *client) put(r *wire.Record, body []byte) {
 	p := packet{kind: r.Kind, flags: r.Flags, ack: r.Ack, id: string(r.ID), body: slices.Clone(body)}
 	var err error
 	switch r.Kind {
-	case wire.KindEmit, wire.KindBroadcast:
+	case wire.KindEmit, wire.KindBroadcast, wire.KindAsk:
 		p.name, p.args, err = decodeEvent(nil, p.body)
 	case wire.KindAck:
 		p.args, err = decodeAck(p.body)

@@ -17,8 +17,8 @@ import (
 
 // receiver takes the records of edges and rooms, on the endpoint's reader goroutine: it queues, and blocks on nothing.
 //
-//	edge:   CONNECT, EVENT, REPLY, ACK_FAILED, DISCONNECT, COPY, JOINED, LEFT
-//	rooms:  CONFIRM, OP_FAILED, GONE, EDGE_ENDED
+//	edge:   CONNECT, EVENT, REPLY, ACK_FAILED, DISCONNECT, COPY, JOINED, LEFT, ASK_IDS, ASK_REPLY, ASK_END
+//	rooms:  CONFIRM, OP_FAILED, GONE, EDGE_ENDED, ASK_EDGES
 type receiver struct{ server *Server }
 
 // EndFrame has nothing to do: nothing is sent from the reader goroutine.
@@ -36,6 +36,11 @@ func (h receiver) Opened(from mesh.Address) {
 func (h receiver) Record(from mesh.Address, r *wire.Record) error {
 	switch from.Kind {
 	case mesh.KindEdge:
+		switch r.Kind {
+		case wire.KindAskIDs, wire.KindAskReply, wire.KindAskEnd:
+			return h.server.askedOf(from.Instance, r)
+		default:
+		}
 		if r.Socket.Edge != from.Instance {
 			return fmt.Errorf("record %d about a socket of another edge", r.Kind)
 		}
@@ -144,6 +149,8 @@ func (h receiver) fromRooms(from mesh.InstanceID, r *wire.Record) error {
 		h.server.out.parts[r.Partition].losses.Add(1)
 		h.server.reportAgain(r.Partition) // the operation may have carried a handled mark
 		h.server.out.fail(fmt.Errorf("operation refused by rooms: %.80s", r.Body), true)
+	case wire.KindAskEdges:
+		return h.server.asked(r)
 	case wire.KindGone:
 		if s := h.server.sockets.get(r.Socket); s != nil {
 			h.server.keeper.says(s, time.Now().Add(goneGrace))
@@ -183,6 +190,7 @@ func (s *Server) edgeEnded(id mesh.InstanceID, last uint64) {
 	if id.IsZero() {
 		return
 	}
+	s.asks.edgeGone(id)
 	for _, socket := range s.sockets.all(id) {
 		if socket.lease <= last {
 			socket.finish(Disconnect{Reason: ReasonTransportClose}, inOrder)

@@ -43,6 +43,7 @@ type ring struct {
 	slots   uint32
 	lease   uint64   // of connect records
 	edges   []string // other edges that rooms names
+	mute    bool     // do not say which edges a broadcast went to
 	hold    bool     // confirm nothing
 	lose    bool     // take operations and do nothing with them, until the link breaks: they are lost with it
 }
@@ -226,6 +227,8 @@ func (d *roomsDouble) Record(from mesh.Address, r *wire.Record) error {
 		return d.ring.broadcast(r)
 	case wire.KindJoinAll, wire.KindLeaveAll, wire.KindCloseAll:
 		return d.ring.toAll(r)
+	case wire.KindAsk:
+		return d.ask(from, r)
 	default:
 	}
 	c := d.ring.clients[r.Socket]

@@ -45,6 +45,7 @@ type Server struct {
 	sockets  sockets
 	workers  *workers
 	requests atomic.Uint64 // acknowledgements asked for so far
+	asks     asks
 
 	state   atomic.Int32   // phase, written under mu
 	mesh    sync.WaitGroup // the goroutines that read the mesh
@@ -127,7 +128,7 @@ func newServer(
 	s.peers.Watch(s.peerChanged)
 	links.Healthy, links.NoResponders, links.Metrics = s.peers.Fresh, s.peers.Suspect, &s.links
 	s.endpoint = link.NewEndpoint(b, subjects, self, receiver{server: s}, cfg.Log, links)
-	s.out = newOutbox(s.endpoint.Link, cfg, s.reports.put, s.reportAgain)
+	s.out = newOutbox(s.endpoint.Link, cfg, s.reports.put, s.operationsLost)
 	s.keeper = newKeeper(s.out)
 	return s
 }

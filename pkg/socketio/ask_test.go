@@ -1,0 +1,296 @@
+package socketio
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/wire"
+)
+
+// ask does as rooms and the edge do with a broadcast with acknowledgement; the end is for the test to say. The caller holds
+// ring.mu.
+func (d *roomsDouble) ask(from mesh.Address, rec *wire.Record) error {
+	rooms, except, _, packet, err := wire.ReadAsk(rec.Body)
+	if err != nil {
+		return err
+	}
+	texts := func(list wire.StringsView) (texts []string) {
+		for s, ok := list.Next(); ok; s, ok = list.Next() {
+			texts = append(texts, string(s))
+		}
+		return texts
+	}
+	in, out := texts(rooms), texts(except)
+	edges := slices.Clone(d.ring.edges)
+	var ids []string
+	for _, c := range d.ring.clients {
+		if c.selected(string(rec.Namespace), in, out) {
+			ids = append(ids, c.id)
+			c.put(rec, packet)
+		}
+	}
+	if len(ids) > 0 {
+		edges = append(edges, d.ring.edge.Self().Instance.String())
+		d.ring.tellApp(from, wire.Record{Kind: wire.KindAskIDs, Flags: wire.FlagControl, Ack: rec.Ack, Body: wire.AppendStrings(nil, ids)})
+	}
+	l := d.ep.Link(from)
+	if d.ring.mute {
+		return nil
+	}
+	if _, err := l.Append(&wire.Record{Kind: wire.KindAskEdges, Flags: wire.FlagControl, Ack: rec.Ack, Body: wire.AppendStrings(nil, edges)}); err != nil {
+		return err
+	}
+	l.Flush()
+	return nil
+}
+
+// tellApp sends a record of the edge.
+func (r *ring) tellApp(to mesh.Address, rec wire.Record) {
+	l := r.edge.Link(to)
+	if _, err := l.Append(&rec); err != nil {
+		r.tb.Errorf("kind %d: %v", rec.Kind, err)
+	}
+	l.Flush()
+}
+
+// acknowledge answers a broadcast.
+func (c *client) acknowledge(request uint64, args ...any) {
+	body, err := newEncoder().ack(wire.AppendReply(nil, c.id), args)
+	if err != nil {
+		c.ring.tb.Error(err)
+	}
+	c.ring.tellApp(c.app, wire.Record{Kind: wire.KindAskReply, Ack: request, Body: body})
+}
+
+// endAsk has the edge say that no more answers come.
+func (c *client) endAsk(request uint64, silent ...string) {
+	c.ring.tellApp(c.app, wire.Record{Kind: wire.KindAskEnd, Flags: wire.FlagControl, Ack: request, Body: wire.AppendStrings(nil, silent)})
+}
+
+type askResult struct {
+	replies []Reply
+	err     error
+}
+
+// asking asks in the background.
+func asking(t *testing.T, b BroadcastOperator) <-chan askResult {
+	t.Helper()
+	c := make(chan askResult, 1)
+	go func() { // the test receives
+		replies, err := b.EmitWithAck(t.Context(), "q", 1)
+		c <- askResult{replies, err}
+	}()
+	return c
+}
+
+func TestBroadcastWithAck(t *testing.T) {
+	r, s, _, _ := serve(t, nothing)
+	a, b := r.join(s, "/"), r.join(s, "/")
+	asked := asking(t, s.Timeout(time.Minute).Compress(false))
+	p := a.expect(wire.KindAsk)
+	if got := b.expect(wire.KindAsk); p.String() != "31q 1" || got.ack != p.ack || p.flags != wire.FlagNoCompress {
+		t.Errorf("got %v, %v", p, got)
+	}
+	a.acknowledge(p.ack, "one", "dropped")
+	a.acknowledge(p.ack, "again")
+	b.acknowledge(p.ack, []byte{2})
+	b.endAsk(p.ack)
+	got := receive(t, "the replies", asked)
+	if got.err != nil || len(got.replies) != 2 { // BRO-013, CLU-006
+		t.Fatalf("got %+v", got)
+	}
+	var word string
+	var data []byte
+	if err := errors.Join(got.replies[0].Bind(&word), got.replies[1].Bind(&data)); err != nil || word != "one" || data[0] != 2 || // CLU-007
+		got.replies[0].SocketID != a.id || got.replies[1].SocketID != b.id {
+		t.Errorf("got %+v, %v", got.replies, err)
+	}
+	if args := got.replies[0].Args(); args.Len() != 1 || string(got.replies[0].Raw()) != `"one"` { // BRO-018
+		t.Errorf("got %d arguments", args.Len())
+	}
+	if got := receive(t, "nobody", asking(t, s.To("none").Timeout(time.Minute))); got.err != nil || len(got.replies) > 0 { // BRO-016, CLU-008
+		t.Errorf("got %+v", got)
+	}
+	s.asks.mu.Lock()
+	defer s.asks.mu.Unlock()
+	if n := len(s.asks.open); n != 0 { // CLU-009
+		t.Errorf("%d asks are kept", n)
+	}
+}
+
+func TestBroadcastAckTimeout(t *testing.T) {
+	r, s, _, _ := serve(t, nothing)
+	a, b := r.join(s, "/"), r.join(s, "/")
+	asked := asking(t, s.Timeout(200*time.Millisecond))
+	p := a.expect(wire.KindAsk)
+	a.acknowledge(p.ack)
+	got := receive(t, "the replies", asked)
+	var missing *MissingError
+	if len(got.replies) != 1 || got.replies[0].SocketID != a.id || !errors.As(got.err, &missing) || !errors.Is(got.err, ErrTimeout) ||
+		!slices.Equal(missing.SocketIDs, []string{b.id}) { // BRO-014, BRO-015, CLU-009
+		t.Errorf("got %+v", got)
+	}
+	if want := "operation has timed out: 1 clients did not acknowledge"; got.err.Error() != want {
+		t.Errorf("got %q, want %q", got.err, want)
+	}
+	b.acknowledge(p.ack, "late") // nobody waits any more
+	b.endAsk(p.ack)
+	if _, err := s.FetchSockets(t.Context()); err != nil { // and nothing broke
+		t.Error(err)
+	}
+	if err := got.replies[0].Bind(new(int)); !errors.Is(err, ErrMissingArgument) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestBroadcastAckOfTheGone(t *testing.T) {
+	r, s, _, _ := serve(t, nothing)
+	a, b := r.join(s, "/"), r.join(s, "/")
+	asked := asking(t, s.Timeout(time.Minute))
+	p := a.expect(wire.KindAsk)
+	a.acknowledge(p.ack, 1)
+	a.endAsk(p.ack, b.id)
+	got := receive(t, "the replies", asked)
+	var missing *MissingError
+	if len(got.replies) != 1 || !errors.As(got.err, &missing) || !errors.Is(got.err, ErrDisconnected) || !slices.Equal(missing.SocketIDs, []string{b.id}) {
+		t.Errorf("got %+v", got)
+	}
+	asked = asking(t, s.Timeout(time.Minute))
+	p = a.expect(wire.KindAsk)
+	eventually(t, "the edge has told whom it asks", func() bool {
+		k := s.asks.get(p.ack)
+		return k != nil && len(k.missing()) == 2
+	})
+	a.acknowledge(p.ack, 1)
+	edge := r.edge.Self().Instance
+	eventually(t, "one has replied", func() bool { return len(s.asks.get(p.ack).missing()) == 1 })
+	s.edgeEnded(edge, everyLease) // CLU-021
+	got = receive(t, "the replies", asked)
+	if len(got.replies) != 1 || !errors.Is(got.err, ErrDisconnected) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestAckWithoutTimeout checks that the configured time bounds the wait, where the reference fails at once.
+func TestAckWithoutTimeout(t *testing.T) {
+	r := newRing(t)
+	r.startRooms()
+	s, _ := r.serverFor(func(c *Config) { c.EmitTimeout = 300 * time.Millisecond })
+	_ = s.OnConnection(nothing)
+	run(t, s)
+	a := r.join(s, "/")
+	asked := asking(t, s.To(a.id))
+	p := a.expect(wire.KindAsk)
+	a.acknowledge(p.ack, "in time")
+	a.endAsk(p.ack)
+	if got := receive(t, "the reply", asked); got.err != nil || len(got.replies) != 1 { // BRO-017
+		t.Errorf("got %+v", got)
+	}
+	if got := receive(t, "the timeout", asking(t, s.To(a.id))); !errors.Is(got.err, ErrTimeout) { // BRO-017
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestEachAck(t *testing.T) {
+	r, s, _, _ := serve(t, nothing)
+	a, b := r.join(s, "/"), r.join(s, "/")
+	go func() { // ends with the end of the walk below
+		p := <-a.got
+		a.acknowledge(p.ack, 1)
+	}()
+	n := 0
+	for reply, err := range s.Timeout(time.Minute).EachAck(t.Context(), "q") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+		if n == 1 { // b answers when a's answer is here
+			if reply.SocketID != a.id {
+				t.Errorf("got %s first", reply.SocketID)
+			}
+			p := b.expect(wire.KindAsk)
+			b.acknowledge(p.ack, 2)
+			b.endAsk(p.ack)
+		}
+	}
+	if n != 2 {
+		t.Errorf("got %d replies, want 2", n)
+	}
+}
+
+func TestRemoteAck(t *testing.T) {
+	r, s, _, _ := serve(t, nothing)
+	a := r.join(s, "/")
+	sockets, err := s.FetchSockets(t.Context())
+	if err != nil || len(sockets) != 1 {
+		t.Fatalf("got %d sockets, %v", len(sockets), err)
+	}
+	go func() { // ends with what it does
+		p := <-a.got
+		a.acknowledge(p.ack, "first", "second")
+		a.endAsk(p.ack)
+	}()
+	args, err := sockets[0].Timeout(time.Minute).EmitWithAck(t.Context(), "q")
+	var word string
+	if err = errors.Join(err, args.Bind(&word)); err != nil || word != "first" || args.Len() != 1 { // BRO-027, CLU-010
+		t.Errorf("got %q of %d, %v", word, args.Len(), err)
+	}
+	if _, err := sockets[0].Timeout(50*time.Millisecond).EmitWithAck(t.Context(), "q"); !errors.Is(err, ErrTimeout) {
+		t.Errorf("got %v", err)
+	}
+	r.lock(func() { delete(r.clients, a.addr) })
+	if _, err := sockets[0].Timeout(time.Minute).EmitWithAck(t.Context(), "q"); !errors.Is(err, ErrDisconnected) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestBroadcastAckFails(t *testing.T) {
+	r, s, failures, _ := serve(t, nothing)
+	r.join(s, "/")
+	var reserved *ReservedEventError
+	if _, err := s.Timeout(time.Minute).EmitWithAck(t.Context(), "disconnect"); !errors.As(err, &reserved) { // NSP-032
+		t.Errorf("got %v", err)
+	}
+	parent := &ParentNamespace{server: s}
+	if _, err := parent.To("x").EmitWithAck(t.Context(), "q"); !errors.Is(err, ErrParentNamespace) {
+		t.Errorf("got %v", err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("enough")
+	cancel(why)
+	if _, err := s.Timeout(time.Minute).EmitWithAck(ctx, "q"); !errors.Is(err, why) {
+		t.Errorf("got %v", err)
+	}
+	r.lock(func() { r.mute = true; r.hold = true })
+	asked := asking(t, s.Timeout(time.Minute))
+	eventually(t, "it is sent", func() (sent bool) {
+		r.rooms.told.mu.Lock()
+		defer r.rooms.told.mu.Unlock()
+		return len(r.rooms.told.owed) > 0
+	})
+	r.stopRooms() // before it has said which edges
+	if got := receive(t, "the loss", asked); !errors.Is(got.err, ErrLost) {
+		t.Errorf("got %+v", got)
+	}
+	if err := receive(t, "the report", failures); !errors.Is(err, ErrLost) {
+		t.Errorf("got %v", err)
+	}
+	r.lock(func() { r.mute, r.hold = false, false })
+	r.startRooms()
+	r.lock(func() { r.edges = []string{mesh.NewInstanceID().String()} })
+	asked = asking(t, s.Timeout(time.Minute)) // an edge that never says anything
+	eventually(t, "it is asked", func() (asked bool) {
+		s.asks.each(func(*ask) { asked = true })
+		return asked
+	})
+	if err := s.Close(t.Context()); err != nil && !errors.Is(err, ErrLost) {
+		t.Error(err)
+	}
+	if got := receive(t, "the end", asked); !errors.Is(got.err, ErrClosed) {
+		t.Errorf("got %+v", got)
+	}
+}
