@@ -16,7 +16,9 @@ func FuzzNames(f *testing.F) {
 			t.Errorf("ParseInstanceID(%q) = %q", id, parsed)
 		}
 		to := Address{Kind: KindRooms, Instance: NewInstanceID()}
-		FromOf(id) // no panic, whatever the subject
+		if kind, name := FromOf(id); name != "" && kind != KindApp {
+			t.Errorf("FromOf(%q) = %s, %q", id, kind, name)
+		}
 		if from := (Address{Kind: KindApp, App: app}); ValidAppName(app) == nil {
 			if kind, name := FromOf((Subjects{}).In(to, From(from))); kind != KindApp || name != app {
 				t.Errorf("FromOf(In(…, From(%q))) = %s, %q", app, kind, name)

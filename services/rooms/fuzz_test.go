@@ -86,7 +86,8 @@ func FuzzRecords(f *testing.F) {
 func FuzzRequest(f *testing.F) {
 	for _, q := range []*siomeshv1.RoomsRequest{
 		{Namespace: "/", Query: &siomeshv1.RoomsRequest_Count{Count: &siomeshv1.CountQuery{Rooms: []string{"a"}, Except: []string{"b"}}}},
-		{Namespace: "/", Instance: "0123456789", Operation: 3}, {Instance: "x", Operation: 1},
+		{Namespace: "/", Instance: "0123456789", Operation: 3},
+		{Instance: "x", Operation: 1},
 	} {
 		b, err := proto.Marshal(q)
 		if err != nil {
