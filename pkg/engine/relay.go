@@ -43,11 +43,19 @@ func (s *Server) foreign(w http.ResponseWriter, r *http.Request, sid SessionID) 
 }
 
 // unknown refuses a request for a session that is nowhere, or has left its owner for the
-// WebSocket that it has: nothing but that one may be used any more.
+// WebSocket that it has: nothing but that one may be used any more (UPG-004, WS-016).
 func (s *Server) unknown(w http.ResponseWriter, r *http.Request, sid SessionID) {
-	if s.hasMoved(sid) {
-		s.refuse(w, r, badRequest("TRANSPORT_MISMATCH", "transport", r.URL.Query().Get("transport"), "previousTransport", WebSocket))
-		return
+	switch query := r.URL.Query(); {
+	case !s.hasMoved(sid):
+		s.refuse(w, r, unknownSession(sid))
+	case isWebSocketHandshake(r) && switchingOf(w) != nil:
+		conn, first, err := s.upgradeHTTP(w, r, dialectOf(query))
+		if err != nil {
+			return // the client has gone
+		}
+		conn.shutdown(closeFrame, true)
+		s.serveConn(conn, first)
+	default:
+		s.refuse(w, r, badRequest("TRANSPORT_MISMATCH", "transport", query.Get("transport"), "previousTransport", WebSocket))
 	}
-	s.refuse(w, r, unknownSession(sid))
 }

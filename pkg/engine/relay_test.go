@@ -167,6 +167,7 @@ func TestRelayedUpgradeMoves(t *testing.T) {
 		c.e = e
 		wantResponse(t, c.get(), 400, `{"code":3,"message":"Bad request"}`)
 		wantResponse(t, c.post("4stray"), 400, `{"code":3,"message":"Bad request"}`)
+		c.dialProbe().wantClose("") // WS-016
 	}
 	w.send("4still there")
 	if got := w.text(); got != "4still there" {
