@@ -15,7 +15,9 @@ func (s *Session) Send(msgs ...*Message) error {
 
 // SendVolatile sends the messages, all or none, if the transport can take them right now,
 // and returns whether it did: not when the kernel has refused bytes of this client, nor on
-// polling when no GET waits. Messages queued but not flushed do not count against it.
+// polling when no GET waits. Messages queued but not flushed do not count against it, as
+// long as Config.MaxOutboundBytes holds them all: what is volatile is dropped before a client
+// is too slow.
 func (s *Session) SendVolatile(msgs ...*Message) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -29,7 +31,7 @@ func (s *Session) SendVolatile(msgs ...*Message) bool {
 	} else if s.poll == nil {
 		return false
 	}
-	return s.queueLocked(msgs) == nil && s.flushLocked() == nil
+	return s.fitsLocked(sizeOf(msgs)) && s.queueLocked(msgs) == nil && s.flushLocked() == nil
 }
 
 // Queue accepts messages, all or none, without sending them: Flush does that, or the next
@@ -53,11 +55,8 @@ func (s *Session) queueLocked(msgs []*Message) error {
 	if s.state >= stateClosing {
 		return ErrClosed
 	}
-	n, waiting := sizeOf(msgs), s.outBytes
-	if s.conn != nil {
-		waiting += s.conn.pending()
-	}
-	if waiting > 0 && int64(waiting+n) > s.srv.cfg.MaxOutboundBytes {
+	n := sizeOf(msgs)
+	if !s.fitsLocked(n) {
 		s.closeLocked(SlowClient, ErrSlow, endNow)
 		return ErrSlow
 	}
@@ -68,6 +67,15 @@ func (s *Session) queueLocked(msgs []*Message) error {
 		s.srv.cfg.Metrics.packetOut(m)
 	}
 	return nil
+}
+
+// fitsLocked reports whether n bytes more may wait.
+func (s *Session) fitsLocked(n int) bool {
+	waiting := s.outBytes
+	if s.conn != nil {
+		waiting += s.conn.pending()
+	}
+	return waiting == 0 || int64(waiting+n) <= s.srv.cfg.MaxOutboundBytes
 }
 
 // flushLocked hands the queue to the transport if it takes it: all of it to a WebSocket,

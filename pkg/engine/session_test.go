@@ -128,6 +128,21 @@ func TestOutboundBound(t *testing.T) {
 	c.wantGone()
 }
 
+// What is volatile is dropped before the bound makes a client too slow.
+func TestVolatileWithinBound(t *testing.T) {
+	e := newEnv(t, Config{MaxOutboundBytes: 1000}, options{})
+	c := e.openPolling()
+	get := c.goGet()
+	if err := c.p.s.Queue(text(strings.Repeat("x", 800))); err != nil {
+		t.Fatal(err)
+	}
+	if c.p.s.SendVolatile(text(strings.Repeat("v", 800))) {
+		t.Error("sent beyond the bound")
+	}
+	c.p.s.Flush()
+	wantResponse(t, wait(t, get), 200, "4"+strings.Repeat("x", 800))
+}
+
 // A client that pings without reading cannot make the server hoard pongs.
 func TestPongsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
