@@ -17,6 +17,7 @@ type verdict uint8
 
 const (
 	receiveMore     verdict = iota
+	receiveBeat             // more; it was a heartbeat and nothing else
 	receiveSwitched         // the connection has another owner now
 	receiveStop             // nothing more is wanted from the client
 	receiveMoved            // the connection is not this server's any more
@@ -72,6 +73,8 @@ type wsConn struct {
 	relay   *relayedConn // io, if the client is connected to another server; set before the first frame
 
 	frames frameReader // owned by the reader, but for its deflate, which does not change
+	grown  bool        // owned by the reader: its stack may be, since it has run a handler
+	beat   bool        // owned by the reader: the last bytes were a heartbeat
 
 	mu       sync.Mutex
 	owner    connOwner // this and all below guarded by mu
@@ -104,7 +107,9 @@ func (c *wsConn) current() (connOwner, bool) {
 	return c.owner, c.state == connOpen
 }
 
-// readLoop reads the connection until it ends. It holds no buffer while it waits.
+// readLoop reads the connection until it ends. It holds no buffer while it waits. A stack
+// that a handler has made grow would stay so: when only heartbeats come any more, another
+// goroutine goes on with a small one. A heartbeat itself must fit into that.
 func (c *wsConn) readLoop(rest []byte) {
 	for {
 		owner, _ := c.current()
@@ -125,6 +130,11 @@ func (c *wsConn) readLoop(rest []byte) {
 			rest = append([]byte(nil), rest...)
 		}
 		c.io.release(buf)
+		if c.grown && c.beat && len(rest) == 0 {
+			c.grown = false
+			c.srv.track.spawn(func() { c.readLoop(nil) }) // takes the place of this one
+			return
+		}
 	}
 }
 
@@ -149,11 +159,20 @@ func (c *wsConn) feed(p []byte) (rest []byte) {
 		case !f.found:
 			return nil
 		case f.op.IsControl():
+			c.grown = true
 			if !c.control(owner, f) {
 				return nil
 			}
 		case open:
-			switch c.deliver(owner, f) {
+			v := receiveMore
+			if f.compressed {
+				v = c.deliverCompressed(owner, f)
+			} else {
+				v = owner.receive(f)
+			}
+			c.beat = v == receiveBeat
+			c.grown = c.grown || !c.beat
+			switch v {
 			case receiveSwitched:
 				return p
 			case receiveStop:
@@ -161,7 +180,7 @@ func (c *wsConn) feed(p []byte) (rest []byte) {
 			case receiveMoved:
 				c.hand(len(p))
 				return nil
-			case receiveMore:
+			case receiveMore, receiveBeat:
 			}
 		}
 	}

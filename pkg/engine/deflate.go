@@ -19,11 +19,8 @@ func (c *wsConn) frame(m *Message) []byte {
 	return c.dialect.frame(m)
 }
 
-// deliver hands a message to the owner, decompressed if need be.
-func (c *wsConn) deliver(owner connOwner, f frame) verdict {
-	if !f.compressed {
-		return owner.receive(f)
-	}
+// deliverCompressed hands a compressed message to the owner.
+func (c *wsConn) deliverCompressed(owner connOwner, f frame) verdict {
 	buf := c.srv.bufs.get()
 	defer c.srv.bufs.put(buf)
 	payload, err := c.srv.zip.inflate((*buf)[:0], f.payload, c.frames.limit)

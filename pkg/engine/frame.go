@@ -40,11 +40,10 @@ func closeCode(err error) ws.StatusCode {
 // frame is what frameReader found: a whole message (text or binary, defragmented) or a
 // control frame; the zero value is nothing yet.
 type frame struct {
-	found   bool
-	op      ws.OpCode
-	payload []byte // unmasked; valid until the buffer given to next is used again
-
+	payload    []byte // unmasked; valid until the buffer given to next is used again
+	found      bool
 	compressed bool // the payload is, and text has not been checked to be UTF-8
+	op         ws.OpCode
 }
 
 // frameReader cuts a byte stream into frames and joins fragmented messages. It is fed

@@ -32,6 +32,9 @@ func (t wsTransport) receive(f frame) verdict {
 	if !t.Session.receive(p) {
 		return receiveStop
 	}
+	if p.kind == packetPong || p.kind == packetPing {
+		return receiveBeat
+	}
 	return receiveMore
 }
 
