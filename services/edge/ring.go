@@ -159,6 +159,8 @@ func (s *Service) accept(sk *socket, r *wire.Record) error {
 		return fmt.Errorf("accept: %w: %w", errUnreadable, err)
 	}
 	sk.state = joined
+	sk.cancel() // the join is over: its context need not be kept
+	sk.cancel = func() {}
 	sk.conn.entered = true
 	s.guests.remove(sk.conn)
 	for _, room := range a.GetRooms() {
