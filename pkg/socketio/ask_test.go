@@ -175,6 +175,58 @@ func TestBroadcastAckOfTheGone(t *testing.T) {
 	}
 }
 
+// TestAskedEdgeOpensALink checks what a new link of an edge means for those who wait: nothing if it is the first.
+func TestAskedEdgeOpensALink(t *testing.T) {
+	r, s, _, _ := serve(t, nothing)
+	edge := mesh.Address{Kind: mesh.KindEdge, Instance: mesh.NewInstanceID()}
+	r.lock(func() { r.edges = []string{edge.Instance.String()} })
+	told := func(kind wire.Kind, request uint64, ids ...string) {
+		t.Helper()
+		if err := s.askedOf(edge.Instance, &wire.Record{Kind: kind, Ack: request, Body: wire.AppendStrings(nil, ids)}); err != nil {
+			t.Error(err)
+		}
+	}
+	begin := func() (k *ask, request uint64, result <-chan askResult) {
+		t.Helper()
+		result = asking(t, s.Timeout(time.Minute))
+		eventually(t, "rooms has named the edge", func() bool {
+			s.asks.mu.Lock()
+			for request, k = range s.asks.open {
+			}
+			s.asks.mu.Unlock()
+			if k == nil {
+				return false
+			}
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			return k.named
+		})
+		return k, request, result
+	}
+	k, request, result := begin()
+	receiver{server: s}.Opened(edge) // the first: what comes on it is the answer
+	told(wire.KindAskIDs, request, "a", "b")
+	if got := k.missing(); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("got %v", got)
+	}
+	receiver{server: s}.Opened(edge) // again: something may be lost
+	var missing *MissingError
+	if got := receive(t, "the result", result); !errors.As(got.err, &missing) || len(missing.SocketIDs) != 2 || !errors.Is(got.err, ErrDisconnected) {
+		t.Errorf("got %+v", got)
+	}
+	_, _, result = begin()
+	receiver{server: s}.Opened(edge) // whom it asked is lost
+	if got := receive(t, "the result", result); !errors.Is(got.err, ErrLost) {
+		t.Errorf("got %+v", got)
+	}
+	_, request, result = begin()
+	told(wire.KindAskEnd, request, "late") // somebody left before the edge could say whom it asks
+	told(wire.KindAskIDs, request, "late")
+	if got := receive(t, "the result", result); !errors.As(got.err, &missing) || !slices.Equal(missing.SocketIDs, []string{"late"}) {
+		t.Errorf("got %+v", got)
+	}
+}
+
 // TestAckWithoutTimeout checks that the configured time bounds the wait, where the reference fails at once.
 func TestAckWithoutTimeout(t *testing.T) {
 	r := newRing(t)

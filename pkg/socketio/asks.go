@@ -17,7 +17,8 @@ import (
 // in no order between the senders. It is complete when every edge that rooms named has ended, by its word or by its death.
 type asks struct {
 	mu   sync.Mutex
-	open map[uint64]*ask // guarded by mu
+	open map[uint64]*ask              // guarded by mu
+	seen map[mesh.InstanceID]struct{} // guarded by mu; edges that have opened a link
 }
 
 // ask is one of them.
@@ -74,8 +75,37 @@ func (a *asks) each(f func(*ask)) {
 	}
 }
 
+// opened notes that a link of an edge begins. After an earlier one some of what the edge said is lost: the part of an edge of
+// which nobody knows whom it asked cannot come to an end.
+func (a *asks) opened(id mesh.InstanceID) {
+	a.mu.Lock()
+	_, again := a.seen[id]
+	if a.seen == nil {
+		a.seen = map[mesh.InstanceID]struct{}{}
+	}
+	a.seen[id] = struct{}{}
+	a.mu.Unlock()
+	if !again {
+		return
+	}
+	a.each(func(k *ask) {
+		k.update(func() {
+			switch e := k.edges[id]; {
+			case e == nil || e.ended:
+			case e.waiting == nil:
+				k.failure = ErrLost
+			default:
+				k.end(e, nil)
+			}
+		})
+	})
+}
+
 // edgeGone ends the part of a dead edge.
 func (a *asks) edgeGone(id mesh.InstanceID) {
+	a.mu.Lock()
+	delete(a.seen, id)
+	a.mu.Unlock()
 	a.each(func(k *ask) {
 		k.update(func() {
 			if e := k.edges[id]; e != nil {

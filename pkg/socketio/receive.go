@@ -28,7 +28,8 @@ func (h receiver) EndFrame() {}
 // had here.
 func (h receiver) Opened(from mesh.Address) {
 	if from.Kind == mesh.KindEdge {
-		h.server.edgeEnded(from.Instance, everyLease)
+		h.server.asks.opened(from.Instance)
+		h.server.socketsEnded(from.Instance, everyLease)
 	}
 }
 
@@ -191,6 +192,10 @@ func (s *Server) edgeEnded(id mesh.InstanceID, last uint64) {
 		return
 	}
 	s.asks.edgeGone(id)
+	s.socketsEnded(id, last)
+}
+
+func (s *Server) socketsEnded(id mesh.InstanceID, last uint64) {
 	for _, socket := range s.sockets.all(id) {
 		if socket.lease <= last {
 			socket.finish(Disconnect{Reason: ReasonTransportClose}, inOrder)
