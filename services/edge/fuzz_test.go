@@ -24,13 +24,15 @@ import (
 	"github.com/siomesh/siomesh/pkg/protocol"
 )
 
-// still is an edge of which nothing runs, with a client that has joined a namespace by hand.
+// still is an edge of which nothing runs, and a client of it that has joined a namespace by hand.
 type still struct {
 	*Service
+	m       *Metrics
+	app     *appInstance
+	session *engine.Session // opened last
+
 	conn   *conn
 	socket *socket
-	app    *appInstance
-	m      *Metrics
 }
 
 func newStill(tb testing.TB, cfg Config) *still {
@@ -39,16 +41,10 @@ func newStill(tb testing.TB, cfg Config) *still {
 	tb.Cleanup(b.Close)
 	s := &still{m: &Metrics{}}
 	cfg.Metrics = s.m
-	var session *engine.Session
-	cfg.OnSession = func(es *engine.Session, _ *http.Request) { session = es }
+	cfg.OnSession = func(es *engine.Session, _ *http.Request) { s.session = es }
 	var err error
 	if s.Service, err = New(b, mesh.Subjects{}, slog.New(slog.DiscardHandler), cfg); err != nil {
 		tb.Fatal(err)
-	}
-	r := httptest.NewRequestWithContext(tb.Context(), http.MethodGet, "/socket.io/?EIO=4&transport=polling", nil)
-	s.engine.ServeHTTP(httptest.NewRecorder(), r)
-	if session == nil {
-		tb.Fatal("no session")
 	}
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -57,8 +53,23 @@ func newStill(tb testing.TB, cfg Config) *still {
 			tb.Error(err)
 		}
 	})
-	s.conn = s.guests.first
 	s.app = s.apps.open(mesh.Address{Kind: mesh.KindApp, App: "a", Instance: mesh.NewInstanceID()})
+	s.tasks.wait() // a CONNECT starts no join
+	return s
+}
+
+// open opens a session and joins a namespace, in place of the one before.
+func (s *still) open(tb testing.TB) {
+	tb.Helper()
+	r := httptest.NewRequestWithContext(tb.Context(), http.MethodGet, "/socket.io/?EIO=4&transport=polling", nil)
+	rec := httptest.NewRecorder()
+	s.engine.ServeHTTP(rec, r)
+	if rec.Code != http.StatusOK {
+		tb.Fatalf("handshake: status %d", rec.Code)
+	}
+	s.guests.mu.Lock()
+	s.conn = s.guests.last
+	s.guests.mu.Unlock()
 	s.socket = &socket{
 		conn: s.conn, namespace: []byte("/"), id: "id", cancel: func() {}, state: joined, app: s.app, epoch: 1,
 		buckets: s.cfg.buckets(nil),
@@ -67,8 +78,14 @@ func newStill(tb testing.TB, cfg Config) *still {
 	s.conn.sockets = append(s.conn.sockets, s.socket)
 	s.conn.entered = true
 	s.index.add(s.socket)
-	s.tasks.wait() // a CONNECT starts no join
-	return s
+}
+
+// leave ends the session.
+func (s *still) leave() {
+	s.conn.mu.Lock()
+	s.conn.endAll(&s.conn.batch, "", "")
+	s.conn.mu.Unlock()
+	s.session.Discard(engine.ForcedClose)
 }
 
 // FuzzMessages lets a client send whatever it may: messages separated by 0x1e, of which those that begin with b are binary.
@@ -79,37 +96,34 @@ func FuzzMessages(f *testing.F) {
 	f.Add([]byte("0/b,{}\x1e1\x1e" + `2["late"]`))
 	f.Add([]byte(strings.Repeat(`2["a"]`+"\x1e", 40)))
 	f.Add([]byte(`4{"message":"x"}`))
+	s := newStill(f, Config{MaxPackets: 8, MaxBytes: 1000, MaxHeld: 1000, EventsPerSecond: 1e6, BytesPerSecond: 1e6})
 	f.Fuzz(func(t *testing.T, script []byte) {
-		s := newStill(t, Config{MaxPackets: 8, MaxBytes: 1000, MaxHeld: 1000, EventsPerSecond: 1e6, BytesPerSecond: 1e6})
-		c := s.conn
+		s.open(t)
+		defer s.leave()
+		c, before := s.conn, s.m.Malformed.Load()+s.m.InvalidState.Load()
 		for i := range 3 {
 			s.socket.acks.add(uint64(i+1), 3)
 		}
-		largest := 0
 		for message := range bytes.SplitSeq(script, []byte{0x1e}) {
 			binary := len(message) > 0 && message[0] == 'b'
 			if binary {
 				message = message[1:]
 			}
-			largest = max(largest, len(script))
 			c.Message(bytes.Clone(message), binary)
 			if c.closed {
 				break // the engine gives it nothing more
 			}
 		}
 		c.EndBatch()
-		if sent := s.socket.flow.bytes; sent > 1000+int64(largest)+100 {
+		if sent := s.socket.flow.bytes; sent > 1000+int64(len(script))+100 {
 			t.Errorf("%d bytes sent without credit", sent)
 		}
 		if c.closed && len(c.sockets) > 0 {
 			t.Error("a closed connection has sockets")
 		}
-		if wrong := s.m.Malformed.Load() + s.m.InvalidState.Load(); wrong > 1 || wrong == 1 && !c.closed {
+		if wrong := s.m.Malformed.Load() + s.m.InvalidState.Load() - before; wrong > 1 || wrong == 1 && !c.closed {
 			t.Errorf("%d violations, closed %v", wrong, c.closed)
 		}
-		c.mu.Lock()
-		c.endAll(&c.batch, "", "")
-		c.mu.Unlock()
 	})
 }
 
@@ -133,8 +147,10 @@ func FuzzOperations(f *testing.F) {
 	add(&wire.Record{Kind: wire.KindData, Body: wire.AppendStrings(nil, []string{"k", "1", "l", ""})}, handled(3))
 	add(broadcast(wire.FlagVolatile, wire.Selector{Rooms: []string{"id"}, Except: []string{"x"}}, `["e"]`), refuse(f, "no", `{}`))
 	add(&wire.Record{Kind: wire.KindClose, Flags: wire.FlagClose}, &wire.Record{Kind: wire.KindWatch, Body: []byte{1}})
+	s := newStill(f, Config{})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s := newStill(t, Config{})
+		s.open(t)
+		unreadable := s.m.Unreadable.Load()
 		from := mesh.Address{Kind: mesh.KindRooms, Instance: mesh.NewInstanceID()}
 		for n := 0; len(data) > 0 && n < 64; n++ {
 			var r wire.Record
@@ -156,10 +172,8 @@ func FuzzOperations(f *testing.F) {
 			}
 			s.EndFrame()
 		}
-		s.conn.mu.Lock()
-		s.conn.endAll(&s.conn.batch, "", "")
-		s.conn.mu.Unlock()
-		if s.m.Unreadable.Load() == 0 && len(s.index.namespaces) != 0 {
+		s.leave()
+		if s.m.Unreadable.Load() == unreadable && len(s.index.namespaces) != 0 {
 			t.Error("a socket that is gone is in the index")
 		}
 	})

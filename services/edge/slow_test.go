@@ -44,22 +44,3 @@ func TestSlowClient(t *testing.T) {
 		}
 	})
 }
-
-// TestManyNamespaces: a connection may be in so many, and asking for more ends it.
-func TestManyNamespaces(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newMesh(t, Config{MaxNamespaces: 2})
-		w.newApp(true, "/a", "/b", "/c")
-		c := w.join("/a", "/b")
-		c.send("41/b,", "40/c,") // one for the other
-		w.settle()
-		if got := c.take(); len(got) != 1 || !strings.HasPrefix(got[0], `40/c,{"sid":"`) {
-			t.Errorf("in place of another: got %q", got)
-		}
-		c.send("40/b,")
-		c.wantClosed()
-		if n := w.m.InvalidState.Load(); n != 1 {
-			t.Errorf("counted %d, want 1", n)
-		}
-	})
-}
