@@ -38,11 +38,16 @@ func (e *end) Opened(from mesh.Address) { e.mux.Opened(from) }
 
 func newEnd(tb testing.TB, b bus.Bus, cfg Config) *end {
 	tb.Helper()
+	return newEndOn(tb, b, cfg, link.Config{})
+}
+
+func newEndOn(tb testing.TB, b bus.Bus, cfg Config, links link.Config) *end {
+	tb.Helper()
 	e := &end{
 		tb: tb, self: mesh.Address{Kind: mesh.KindEdge, Instance: mesh.NewInstanceID()},
 		accepted: make(chan *Stream, 1000), heads: make(chan string, 1000),
 	}
-	e.links = link.NewEndpoint(b, mesh.Subjects{}, e.self, e, slog.New(slog.DiscardHandler), link.Config{})
+	e.links = link.NewEndpoint(b, mesh.Subjects{}, e.self, e, slog.New(slog.DiscardHandler), links)
 	e.mux = New(e.links, func(_ mesh.Address, head []byte, s *Stream) {
 		e.heads <- string(head)
 		e.accepted <- s

@@ -96,6 +96,20 @@ func (m *Mux) Drop(id mesh.InstanceID) {
 	}
 }
 
+// Up tells that an instance is there. If it was given up for dead, it learns now that its streams are lost; without that it
+// would wait for ever on those on which it only reads.
+func (m *Mux) Up(a mesh.Address) {
+	m.mu.Lock()
+	k := m.known[a]
+	if k == nil || !k.dead {
+		m.mu.Unlock()
+		return
+	}
+	l := m.linkLocked(a)
+	m.mu.Unlock()
+	l.Flush()
+}
+
 // lose ends the streams of a lost peer.
 func (m *Mux) lose(of func(*Stream) bool) {
 	m.cfg.Metrics.Lost.Add(m.endAll(ErrPeerLost, reasonLost, of))
