@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const patience = 20 * time.Second
 
 // shapes are the meshes that every scenario plays on.
-var shapes = []struct { //nolint:gochecknoglobals // a table
+var shapes = []struct {
 	name        string
 	edges, apps int
 }{{"one of each", 1, 1}, {"3 edges, 2 apps", 3, 2}}

@@ -75,7 +75,7 @@ func TestPacketMiddlewares(t *testing.T) {
 			var word string
 			var data, more []byte
 			err := e.Bind(&word, &data, &more)
-			seen <- fmt.Sprint("e ", word, data, more)
+			seen <- fmt.Sprintf("e %s %x %x", word, data, more)
 			if unsendable := e.SetArgs(func() {}); unsendable == nil || e.Args.Len() != 3 {
 				t.Errorf("got %v, %d arguments", unsendable, e.Args.Len())
 			}
@@ -87,7 +87,7 @@ func TestPacketMiddlewares(t *testing.T) {
 	c.emit("1", "refused")
 	c.emit("2", "panics")
 	c.emit("3", "E", []byte{8})
-	for _, want := range []string{"any refused", "any panics", "any E", "e added[7] [8]"} { // SOC-031: it sees and changes events
+	for _, want := range []string{"any refused", "any panics", "any E", "e added 07 08"} { // SOC-031: it sees and changes events
 		if got := receive(t, "what is seen", seen); got != want {
 			t.Fatalf("got %s, want %s", got, want)
 		}
@@ -158,7 +158,7 @@ func TestOnAnyOutgoing(t *testing.T) {
 			if err := args.Bind(&n, &data); err != nil {
 				t.Error(err)
 			}
-			seen <- fmt.Sprint(name, " ", event, n, data)
+			seen <- fmt.Sprintf("%s %s %d %x", name, event, n, data)
 		}
 	}
 	r, s, _, sockets := serve(t, func(s *Socket) {
@@ -185,16 +185,16 @@ func TestOnAnyOutgoing(t *testing.T) {
 	if err := socket.Emit("direct", 3, []byte{4}); err != nil {
 		t.Fatal(err)
 	}
-	expect("a direct3 [4]", "b direct3 [4]") // SOC-034: prepended, with binary
+	expect("a direct 3 04", "b direct 3 04") // SOC-034: prepended, with binary
 	if err := s.To(c.id).Emit("broad", 5, []byte{6}); err != nil {
 		t.Fatal(err)
 	}
-	expect("a broad5 [6]", "b broad5 [6]") // SOC-034: broadcasts too
+	expect("a broad 5 06", "b broad 5 06") // SOC-034: broadcasts too
 	off()
 	if err := s.Emit("broad", 7, []byte{8}); err != nil {
 		t.Fatal(err)
 	}
-	expect("b broad7 [8]")
+	expect("b broad 7 08")
 	socket.OffAnyOutgoing()
 	eventually(t, "the edge sends no more copies", func() (off bool) {
 		c.lock(func() { off = !c.watched })

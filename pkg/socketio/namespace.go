@@ -27,6 +27,8 @@ type Namespace struct {
 	middlewares []Middleware
 	connection  []func(*Socket)
 
+	serverSide []*serverListener // guarded by server.mu; never changed in place
+
 	// Guarded by server.mu, for children of a parent; see parent.go.
 	parent  *ParentNamespace
 	making  chan struct{} // closed once the child is ready; nil while nobody makes it

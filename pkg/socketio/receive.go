@@ -18,7 +18,7 @@ import (
 // receiver takes the records of edges and rooms, on the endpoint's reader goroutine: it queues, and blocks on nothing.
 //
 //	edge:   CONNECT, EVENT, REPLY, ACK_FAILED, DISCONNECT, COPY, JOINED, LEFT, ASK_IDS, ASK_REPLY, ASK_END
-//	rooms:  CONFIRM, OP_FAILED, GONE, EDGE_ENDED, ASK_EDGES
+//	rooms:  CONFIRM, OP_FAILED, GONE, EDGE_ENDED, ASK_EDGES, SERVER_EVENT, SERVER_TARGETS, SERVER_ANSWER
 type receiver struct{ server *Server }
 
 // EndFrame has nothing to do: nothing is sent from the reader goroutine.
@@ -150,6 +150,12 @@ func (h receiver) fromRooms(from mesh.InstanceID, r *wire.Record) error {
 		h.server.out.parts[r.Partition].losses.Add(1)
 		h.server.reportAgain(r.Partition) // the operation may have carried a handled mark
 		h.server.out.fail(fmt.Errorf("operation refused by rooms: %.80s", r.Body), true)
+	case wire.KindServerEvent:
+		return h.server.serverEvent(r)
+	case wire.KindServerTargets:
+		return h.server.serverTargets(r)
+	case wire.KindServerAnswer:
+		return h.server.serverAnswer(r)
 	case wire.KindAskEdges:
 		return h.server.asked(r)
 	case wire.KindGone:
@@ -213,6 +219,7 @@ func (s *Server) peerChanged(change presence.Change, p presence.Peer) {
 				s.owned(other)
 			}
 		}
+		s.polls.gone(p.Instance)
 		s.endpoint.Drop(p.Instance)
 		s.orphans()
 	case p.Kind == mesh.KindRooms:

@@ -46,6 +46,8 @@ type Server struct {
 	workers  *workers
 	requests atomic.Uint64 // acknowledgements asked for so far
 	asks     asks
+	polls    polls
+	events   serverEvents
 
 	state   atomic.Int32   // phase, written under mu
 	mesh    sync.WaitGroup // the goroutines that read the mesh
@@ -130,6 +132,7 @@ func newServer(
 	s.endpoint = link.NewEndpoint(b, subjects, self, receiver{server: s}, cfg.Log, links)
 	s.out = newOutbox(s.endpoint.Link, cfg, s.reports.put, s.operationsLost)
 	s.keeper = newKeeper(s.out)
+	s.events.server = s
 	return s
 }
 

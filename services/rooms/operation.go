@@ -35,6 +35,10 @@ func (s *Service) operation(from mesh.Address, r *wire.Record) error {
 		err = s.broadcast(p, r)
 	case wire.KindAsk:
 		err = s.ask(p, r)
+	case wire.KindServerEmit:
+		s.serverEmit(p, r)
+	case wire.KindServerReply:
+		err = s.serverReply(r)
 	case wire.KindJoinAll, wire.KindLeaveAll, wire.KindCloseAll:
 		err = s.toAll(p, r)
 	default:

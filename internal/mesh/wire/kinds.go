@@ -23,30 +23,35 @@ const (
 	// 12 to 15 are reserved: detach.
 
 	// Ring: app → rooms → edge. Partition, PartitionEpoch, Op and Namespace are set, and Origin from rooms on.
-	KindAccept    Kind = 16 // the socket is in the namespace                       Body: siomesh.v1.Accept
-	KindRefuse    Kind = 17 // a middleware refused the socket                      Body: siomesh.v1.Refuse
-	KindUnknown   Kind = 18 // a dynamic app does not know the namespace            Body: empty
-	KindEmit      Kind = 19 // an event to one socket; Ack = request id or 0        Body: Packet
-	KindAck       Kind = 20 // the answer to the client's event; ID = its id        Body: Packet
-	KindJoin      Kind = 21 // one socket joins rooms                               Body: Strings
-	KindLeave     Kind = 22 // one socket leaves rooms                              Body: Strings
-	KindClose     Kind = 23 // one socket is disconnected; FlagClose = the whole connection   Body: empty
-	KindBroadcast Kind = 24 // an event to the sockets a selector names             Body: Selector, then Packet
-	KindHandled   Kind = 25 // Handled of Socket, nothing else                      Body: empty
-	KindData      Kind = 26 // top-level keys of socket.data set or deleted         Body: Strings, pairs key, raw JSON ("" deletes)
-	KindWatch     Kind = 27 // the owner wants copies of broadcasts that reach the socket   Body: 1, or empty for no more
-	KindJoinAll   Kind = 28 // the sockets a selector names join rooms              Body: Selector, then Strings
-	KindLeaveAll  Kind = 29 // they leave rooms                                     Body: Selector, then Strings
-	KindCloseAll  Kind = 30 // they are disconnected; FlagClose = the whole connections   Body: Selector
-	KindAsk       Kind = 31 // a broadcast with acknowledgement; Ack = request id   Body: Selector, uvarint milliseconds, then Packet
-	// 32 to 39 are reserved: events between app instances.
+	KindAccept      Kind = 16 // the socket is in the namespace                       Body: siomesh.v1.Accept
+	KindRefuse      Kind = 17 // a middleware refused the socket                      Body: siomesh.v1.Refuse
+	KindUnknown     Kind = 18 // a dynamic app does not know the namespace            Body: empty
+	KindEmit        Kind = 19 // an event to one socket; Ack = request id or 0        Body: Packet
+	KindAck         Kind = 20 // the answer to the client's event; ID = its id        Body: Packet
+	KindJoin        Kind = 21 // one socket joins rooms                               Body: Strings
+	KindLeave       Kind = 22 // one socket leaves rooms                              Body: Strings
+	KindClose       Kind = 23 // one socket is disconnected; FlagClose = the whole connection   Body: empty
+	KindBroadcast   Kind = 24 // an event to the sockets a selector names             Body: Selector, then Packet
+	KindHandled     Kind = 25 // Handled of Socket, nothing else                      Body: empty
+	KindData        Kind = 26 // top-level keys of socket.data set or deleted         Body: Strings, pairs key, raw JSON ("" deletes)
+	KindWatch       Kind = 27 // the owner wants copies of broadcasts that reach the socket   Body: 1, or empty for no more
+	KindJoinAll     Kind = 28 // the sockets a selector names join rooms              Body: Selector, then Strings
+	KindLeaveAll    Kind = 29 // they leave rooms                                     Body: Selector, then Strings
+	KindCloseAll    Kind = 30 // they are disconnected; FlagClose = the whole connections   Body: Selector
+	KindAsk         Kind = 31 // a broadcast with acknowledgement; Ack = request id   Body: Selector, uvarint milliseconds, then Packet
+	KindServerEmit  Kind = 32 // an event to the other app instances of the namespace; Ack = request id or 0; ends at rooms   Body: Packet
+	KindServerReply Kind = 33 // the answer to request Ack of another instance; ends at rooms   Body: Strings, that instance's id; then Packet
+	// 34 to 39 are reserved.
 
 	// Rooms → app.
-	KindConfirm   Kind = 40 // operations up to Op of Partition are applied         Body: empty
-	KindGone      Kind = 41 // rooms → app and edge → rooms: the edge has no such socket   Body: empty
-	KindEdgeEnded Kind = 42 // rooms → app: the edge's sockets up to Lease are gone (0: all)   Body: the edge's instance id
-	KindOpFailed  Kind = 43 // rooms → app: operation Op of Partition was refused   Body: reason, plain text
-	KindAskEdges  Kind = 44 // rooms → app: the edges that request Ack went to      Body: Strings, instance ids
+	KindConfirm       Kind = 40 // operations up to Op of Partition are applied         Body: empty
+	KindGone          Kind = 41 // rooms → app and edge → rooms: the edge has no such socket   Body: empty
+	KindEdgeEnded     Kind = 42 // rooms → app: the edge's sockets up to Lease are gone (0: all)   Body: the edge's instance id
+	KindOpFailed      Kind = 43 // rooms → app: operation Op of Partition was refused   Body: reason, plain text
+	KindAskEdges      Kind = 44 // rooms → app: the edges that request Ack went to      Body: Strings, instance ids
+	KindServerEvent   Kind = 45 // an event of Origin, another app instance; Ack = its request id or 0   Body: Packet
+	KindServerTargets Kind = 46 // the app instances that request Ack went to       Body: Strings, instance ids
+	KindServerAnswer  Kind = 47 // the answer of Origin to request Ack              Body: Packet
 
 	// Edge → rooms, and rooms → edge.
 	KindHello Kind = 48 // edge: register me under this Lease; rooms: you are under this one, 0: under none   Body: empty
@@ -82,8 +87,8 @@ func (k Kind) Known() bool {
 	case KindConnect, KindEvent, KindReply, KindDisconnect, KindAckFailed, KindCopy, KindJoined, KindLeft,
 		KindAskIDs, KindAskReply, KindAskEnd,
 		KindAccept, KindRefuse, KindUnknown, KindEmit, KindAck, KindJoin, KindLeave, KindClose, KindBroadcast, KindHandled, KindData,
-		KindWatch, KindJoinAll, KindLeaveAll, KindCloseAll, KindAsk,
-		KindConfirm, KindGone, KindEdgeEnded, KindOpFailed, KindAskEdges,
+		KindWatch, KindJoinAll, KindLeaveAll, KindCloseAll, KindAsk, KindServerEmit, KindServerReply,
+		KindConfirm, KindGone, KindEdgeEnded, KindOpFailed, KindAskEdges, KindServerEvent, KindServerTargets, KindServerAnswer,
 		KindHello,
 		KindStreamOpen, KindStreamData, KindStreamReset, KindStreamCredit:
 		return true

@@ -1,0 +1,373 @@
+package socketio
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/wire"
+)
+
+// ServerEvent is an event of another app instance.
+type ServerEvent struct {
+	Name string
+	Args Args
+	From string // instance id of the sender
+
+	namespace *Namespace
+	request   uint64
+	once      sync.Once
+}
+
+// WantsAck reports whether the sender asked for an acknowledgement.
+func (e *ServerEvent) WantsAck() bool { return e.request != 0 }
+
+// Ack answers the event with at most one argument; later calls do nothing.
+func (e *ServerEvent) Ack(args ...any) (err error) {
+	if e.request == 0 {
+		return nil
+	}
+	e.once.Do(func() {
+		n := e.namespace
+		var body []byte
+		if body, err = n.server.encoder.ack(wire.AppendReply(nil, e.From), args[:min(1, len(args))]); err != nil {
+			return
+		}
+		r := wire.Record{Kind: wire.KindServerReply, Namespace: n.nameBytes, Partition: n.partition, Ack: e.request, Body: body}
+		_, err = n.server.send(context.Background(), &r, false)
+	})
+	return err
+}
+
+// ServerHandler handles an event of another instance. Its error, or panic, goes to Server.OnError.
+type ServerHandler func(ctx context.Context, e *ServerEvent) error
+
+// ServerReply is what one instance acknowledged with.
+type ServerReply struct {
+	Instance string
+	Args     Args // at most one argument
+}
+
+// MissingServersError says that instances did not acknowledge in time.
+type MissingServersError struct {
+	Instances []string // sorted
+	Err       error    // why the wait has ended
+}
+
+// Error returns the reference's text (CLU-020).
+func (e *MissingServersError) Error() string {
+	return fmt.Sprintf("timeout reached: missing %d responses", len(e.Instances))
+}
+
+// Unwrap returns Err.
+func (e *MissingServersError) Unwrap() error { return e.Err }
+
+// OnServerSide has f handle the events of that name that other instances send to this namespace. They are handled one at a time,
+// in the order in which each sender sent them, once Run has begun. The returned function removes this registration.
+func (n *Namespace) OnServerSide(event string, f ServerHandler) (off func()) {
+	server := n.server
+	l := &serverListener{event: event, f: f}
+	server.mu.Lock()
+	n.serverSide = append(n.serverSide[:len(n.serverSide):len(n.serverSide)], l)
+	server.mu.Unlock()
+	return func() {
+		server.mu.Lock()
+		defer server.mu.Unlock()
+		n.serverSide = slices.DeleteFunc(slices.Clone(n.serverSide), func(other *serverListener) bool { return other == l })
+	}
+}
+
+type serverListener struct {
+	event string
+	f     ServerHandler
+}
+
+// ServerSideEmit sends an event to every other app instance that serves the namespace, of whatever application, not to this one
+// (CLU-018). It returns what Emit returns.
+func (n *Namespace) ServerSideEmit(event string, args ...any) error {
+	return n.serverEmit(context.Background(), 0, event, args)
+}
+
+// ServerSideEmitWithAck is ServerSideEmit that waits for one answer of each (CLU-019); without others it returns at once
+// (CLU-022), and one that dies meanwhile is not waited for (CLU-021). After the deadline of ctx, or else Config.EmitTimeout, it
+// returns the answers there are and a *MissingServersError (CLU-020).
+func (n *Namespace) ServerSideEmitWithAck(ctx context.Context, event string, args ...any) ([]ServerReply, error) {
+	server := n.server
+	ctx, cancel := server.patient(ctx)
+	defer cancel()
+	id := server.requests.Add(1)
+	k := server.polls.add(id)
+	defer server.polls.remove(id)
+	if err := n.serverEmit(ctx, id, event, args); err != nil {
+		return nil, err
+	}
+	for {
+		replies, missing, complete := k.state()
+		if complete {
+			return replies, nil
+		}
+		var reason error
+		select {
+		case <-k.wake:
+			continue
+		case <-ctx.Done():
+			if reason = context.Cause(ctx); errors.Is(reason, context.DeadlineExceeded) {
+				reason = ErrTimeout
+			}
+		case <-server.out.closed:
+			reason = ErrClosed
+		}
+		return replies, &MissingServersError{Instances: missing, Err: reason}
+	}
+}
+
+func (n *Namespace) serverEmit(ctx context.Context, id uint64, event string, args []any) error {
+	switch event {
+	case "connect", "connection", "new_namespace":
+		return &ReservedEventError{Event: event}
+	}
+	encoder := n.server.encoder
+	body := encoder.body()
+	defer encoder.release(body)
+	encoded, err := encoder.event(*body, event, args)
+	*body = encoded
+	if err != nil {
+		return err
+	}
+	r := wire.Record{Kind: wire.KindServerEmit, Namespace: n.nameBytes, Partition: n.partition, Ack: id, Body: encoded}
+	_, err = n.server.send(ctx, &r, false)
+	return err
+}
+
+// maxServerEvents is how many events of other instances may wait for their handlers.
+const maxServerEvents = 4096
+
+var errServerEvents = errors.New("socketio: events of other instances were dropped, too many wait")
+
+// serverEvents are the events that wait, handled on one worker.
+type serverEvents struct {
+	server *Server
+
+	mu    sync.Mutex
+	queue []*ServerEvent // guarded by mu
+	busy  bool           // guarded by mu
+	full  bool           // guarded by mu; one was dropped since one was taken
+}
+
+// put queues an event. It runs on the reader goroutine.
+func (q *serverEvents) put(e *ServerEvent) {
+	q.mu.Lock()
+	if len(q.queue) >= maxServerEvents {
+		news := !q.full
+		q.full = true
+		q.mu.Unlock()
+		if news {
+			q.server.reports.put(errServerEvents)
+		}
+		return
+	}
+	q.full = false
+	q.queue = append(q.queue, e)
+	start := !q.busy
+	q.busy = true
+	q.mu.Unlock()
+	if start {
+		q.server.workers.start(q) // if the Server is closed, nobody handles them
+	}
+}
+
+// work handles what waits.
+func (q *serverEvents) work() {
+	normal := false
+	defer func() {
+		if !normal { // a handler ended the goroutine
+			q.server.workers.start(q)
+		}
+	}()
+	for e := q.next(); e != nil; e = q.next() {
+		q.handle(e)
+	}
+	normal = true
+}
+
+func (q *serverEvents) next() *ServerEvent {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.queue) == 0 {
+		q.busy, q.queue = false, nil
+		return nil
+	}
+	e := q.queue[0]
+	q.queue[0] = nil
+	q.queue = q.queue[1:]
+	return e
+}
+
+func (q *serverEvents) handle(e *ServerEvent) {
+	q.server.mu.Lock()
+	listeners := e.namespace.serverSide
+	q.server.mu.Unlock()
+	for _, l := range listeners {
+		if l.event != e.Name {
+			continue
+		}
+		if err := guard(func() error { return l.f(q.server.handlerContext(), e) }); err != nil {
+			q.server.reports.put(fmt.Errorf("handle server-side %.80q in namespace %.80q: %w", e.Name, e.namespace.name, err))
+		}
+	}
+}
+
+// serverEvent takes an event of another instance.
+func (s *Server) serverEvent(r *wire.Record) error {
+	if _, err := wire.ParsePacket(r.Body, nil); err != nil {
+		return fmt.Errorf("server-side event: %w", err)
+	}
+	s.mu.Lock()
+	n, serving := s.namespaces[string(r.Namespace)], s.phase == running
+	s.mu.Unlock()
+	if n == nil || !serving {
+		return nil
+	}
+	name, args, err := decodeEvent(nil, bytes.Clone(r.Body))
+	if err != nil {
+		s.reports.put(fmt.Errorf("server-side event: %w", err))
+		return nil
+	}
+	s.events.put(&ServerEvent{Name: name, Args: args, From: r.Origin.String(), namespace: n, request: r.Ack})
+	return nil
+}
+
+// polls are the requests to other instances that wait for answers.
+type polls struct {
+	mu   sync.Mutex
+	open map[uint64]*poll // guarded by mu
+}
+
+type poll struct {
+	wake chan struct{} // one token
+
+	mu      sync.Mutex
+	targets map[string]bool // guarded by mu; nil until rooms has named them, true: waited for
+	replies []ServerReply   // guarded by mu
+}
+
+func (p *polls) add(id uint64) *poll {
+	k := &poll{wake: make(chan struct{}, 1)}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.open == nil {
+		p.open = map[uint64]*poll{}
+	}
+	p.open[id] = k
+	return k
+}
+
+func (p *polls) remove(id uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.open, id)
+}
+
+// update changes the poll of an id, if there is one.
+func (p *polls) update(id uint64, change func(*poll)) {
+	p.mu.Lock()
+	k := p.open[id]
+	p.mu.Unlock()
+	if k != nil {
+		k.update(change)
+	}
+}
+
+// gone stops waiting for a dead instance.
+func (p *polls) gone(id mesh.InstanceID) {
+	p.mu.Lock()
+	var open []*poll
+	for _, k := range p.open {
+		open = append(open, k)
+	}
+	p.mu.Unlock()
+	for _, k := range open {
+		k.update(func(k *poll) { k.drop(id.String()) })
+	}
+}
+
+func (k *poll) update(change func(*poll)) {
+	k.mu.Lock()
+	change(k)
+	k.mu.Unlock()
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// drop waits for an instance no more. The caller holds mu.
+func (k *poll) drop(id string) {
+	if k.targets[id] {
+		k.targets[id] = false
+	}
+}
+
+// state returns what has come, who is missing, and whether that is nobody.
+func (k *poll) state() (replies []ServerReply, missing []string, complete bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for id, waits := range k.targets {
+		if waits {
+			missing = append(missing, id)
+		}
+	}
+	slices.Sort(missing)
+	return slices.Clone(k.replies), missing, k.targets != nil && len(missing) == 0
+}
+
+// serverTargets takes what rooms says: which instances got a request.
+func (s *Server) serverTargets(r *wire.Record) error {
+	ids, err := wire.ParseStrings(r.Body)
+	if err != nil {
+		return fmt.Errorf("instances asked: %w", err)
+	}
+	s.polls.update(r.Ack, func(k *poll) {
+		k.targets = make(map[string]bool, len(ids))
+		for _, id := range ids {
+			k.targets[id] = !slices.ContainsFunc(k.replies, func(reply ServerReply) bool { return reply.Instance == id })
+		}
+	})
+	return nil
+}
+
+// serverAnswer takes an answer of another instance.
+func (s *Server) serverAnswer(r *wire.Record) error {
+	args, err := decodeAck(bytes.Clone(r.Body))
+	if err != nil {
+		return fmt.Errorf("server-side answer: %w", err)
+	}
+	from := r.Origin.String()
+	s.polls.update(r.Ack, func(k *poll) {
+		if slices.ContainsFunc(k.replies, func(reply ServerReply) bool { return reply.Instance == from }) {
+			return
+		}
+		k.replies = append(k.replies, ServerReply{Instance: from, Args: args.first()})
+		k.drop(from)
+	})
+	return nil
+}
+
+// ServerSideEmit sends an event to the other instances that serve "/"; see Namespace.ServerSideEmit.
+func (s *Server) ServerSideEmit(event string, args ...any) error {
+	return s.Of("/").ServerSideEmit(event, args...)
+}
+
+// ServerSideEmitWithAck asks the other instances that serve "/"; see Namespace.ServerSideEmitWithAck.
+func (s *Server) ServerSideEmitWithAck(ctx context.Context, event string, args ...any) ([]ServerReply, error) {
+	return s.Of("/").ServerSideEmitWithAck(ctx, event, args...)
+}
+
+// OnServerSide handles events that other instances send to "/"; see Namespace.OnServerSide.
+func (s *Server) OnServerSide(event string, f ServerHandler) (off func()) {
+	return s.Of("/").OnServerSide(event, f)
+}

@@ -1,0 +1,69 @@
+package rooms
+
+import (
+	"fmt"
+	"regexp"
+
+	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
+	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/wire"
+)
+
+// Events between app instances pass the owner of the namespace's partition, which knows which instances serve the namespace. They
+// concern no edge, so they are confirmed at once.
+
+// serverEmit passes an event on to every other instance that serves the namespace, and tells the sender which these are.
+func (s *Service) serverEmit(p *progress, r *wire.Record) {
+	var targets []string
+	for _, app := range s.peers.Live(mesh.KindApp) {
+		if app.Instance == p.origin.addr.Instance || !serves(app.Info, string(r.Namespace)) {
+			continue
+		}
+		event := wire.Record{Kind: wire.KindServerEvent, Namespace: r.Namespace, Origin: r.Origin, Ack: r.Ack, Body: r.Body}
+		if err := s.batch.Append(s.links.Link(app.Address), &event); err != nil {
+			s.toApp(p.origin, &wire.Record{
+				Kind: wire.KindOpFailed, Flags: wire.FlagControl, Partition: p.partition, PartitionEpoch: s.epoch, Op: r.Op,
+				Body: fmt.Append(nil, "instance ", app.Instance, ": ", err),
+			})
+		}
+		targets = append(targets, app.Instance.String())
+	}
+	if r.Ack != 0 {
+		s.toApp(p.origin, &wire.Record{
+			Kind: wire.KindServerTargets, Flags: wire.FlagControl, Namespace: r.Namespace, Ack: r.Ack, Body: wire.AppendStrings(nil, targets),
+		})
+	}
+}
+
+// serverReply passes an answer on to the instance that asked, if it is still there.
+func (s *Service) serverReply(r *wire.Record) error {
+	text, packet, err := wire.ReadReply(r.Body)
+	if err != nil {
+		return fmt.Errorf("server reply: %w", err)
+	}
+	id, err := mesh.ParseInstanceID(text)
+	if err != nil {
+		return fmt.Errorf("server reply: %w", err)
+	}
+	if asker, ok := s.peers.Peer(id); ok && asker.Kind == mesh.KindApp {
+		s.append(s.links.Link(asker.Address), &wire.Record{
+			Kind: wire.KindServerAnswer, Namespace: r.Namespace, Origin: r.Origin, Ack: r.Ack, Body: packet,
+		})
+	}
+	return nil
+}
+
+// serves reports whether an app instance serves a namespace, or may do so.
+func serves(info *siomeshv1.Presence, namespace string) bool {
+	for _, n := range info.GetNamespaces() {
+		if n.GetName() == namespace || n.GetDynamic() {
+			return true
+		}
+		if pattern := n.GetPattern(); pattern != "" {
+			if found, err := regexp.MatchString(pattern, namespace); err == nil && found {
+				return true
+			}
+		}
+	}
+	return false
+}
