@@ -68,7 +68,7 @@ func TestMetricsNil(t *testing.T) {
 	m.packetIn(packetPong, 1)
 	m.packetOut(pingPacket)
 	m.refusal(CodeForbidden)
-	if s := m.Snapshot(); s.SessionsOpened != 0 || len(s.Refused) != 6 || len(s.SessionsClosed) != 7 {
+	if s := m.Snapshot(); s.SessionsOpened != 0 || len(s.Refused) != 6 || len(s.SessionsClosed) != 8 {
 		t.Errorf("snapshot of nil is %+v", s)
 	}
 }
