@@ -15,6 +15,8 @@ import (
 type Config struct {
 	// App names the application of this process, 1 to 32 of a-z, 0-9 and -; default "app".
 	App string
+	// CleanupEmptyChildNamespaces has a namespace that a client named be forgotten with its last socket; see socketio.Config.
+	CleanupEmptyChildNamespaces bool
 
 	// Path of the endpoint; default /socket.io.
 	Path string

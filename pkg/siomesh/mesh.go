@@ -116,7 +116,10 @@ func (m *Mesh) build() error {
 		return err
 	}
 	ctx := bus.NewContext(context.Background(), over)
-	m.io, err = socketio.Connect(ctx, "", socketio.Config{App: m.cfg.App, Prefix: m.cfg.Prefix, Log: m.cfg.Log, Embedded: true})
+	m.io, err = socketio.Connect(ctx, "", socketio.Config{
+		App: m.cfg.App, Prefix: m.cfg.Prefix, Log: m.cfg.Log, Embedded: true,
+		CleanupEmptyChildNamespaces: m.cfg.CleanupEmptyChildNamespaces,
+	})
 	if err != nil {
 		return fmt.Errorf("app: %w", err)
 	}

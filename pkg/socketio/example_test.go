@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/siomesh/siomesh/pkg/socketio"
@@ -187,4 +188,104 @@ func ExampleConnectError() {
 	var refusal *socketio.ConnectError
 	fmt.Println(errors.As(err, &refusal), refusal.Message)
 	// Output: true ticket expired
+}
+
+// Namespaces for every tenant, made when the first client names one.
+func ExampleServer_OfRegexp() {
+	var io *socketio.Server // from Connect, not running yet
+	tenants := io.OfRegexp(regexp.MustCompile(`^/tenant-[a-z0-9]+$`))
+	err := tenants.OnConnection(func(s *socketio.Socket) {
+		_ = s.Broadcast().Emit("joined", s.ID()) // within the tenant
+	})
+	if err != nil { // only after Run
+		fmt.Println(err)
+	}
+	_ = tenants.Emit("maintenance", time.Now()) // to all tenants that this instance knows
+}
+
+func ExampleServer_OfFunc() {
+	var io *socketio.Server           // from Connect, not running yet
+	var exists func(name string) bool // asks a database, say
+	projects := io.OfFunc(func(_ context.Context, name string, _ socketio.Handshake) (bool, error) { return exists(name), nil })
+	_ = projects.Use(func(_ context.Context, s *socketio.Socket) error { // who may join
+		if s.User() == "" {
+			return &socketio.ConnectError{Message: "not authorized"}
+		}
+		return nil
+	})
+}
+
+func ExampleNamespace_FetchSockets() {
+	var io *socketio.Server // from Connect
+	sockets, err := io.Of("/chat").To("lobby").FetchSockets(context.Background())
+	if err != nil { // some edges did not answer: sockets holds those of the others
+		fmt.Println(err)
+	}
+	for _, s := range sockets { // wherever they are
+		var muted bool
+		if _, err := s.Data().Get("muted", &muted); err == nil && muted {
+			_ = s.Leave("lobby")
+		}
+	}
+}
+
+func ExampleBroadcastOperator_EachSocket() {
+	var io *socketio.Server // from Connect
+	for s, err := range io.To("lobby").EachSocket(context.Background(), socketio.WithData) {
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println(s.ID(), s.Data().Keys())
+	}
+}
+
+func ExampleBroadcastOperator_EmitWithAck() {
+	var io *socketio.Server // from Connect
+	replies, err := io.To("lobby").Timeout(2*time.Second).EmitWithAck(context.Background(), "ready?")
+	var missing *socketio.MissingError
+	if errors.As(err, &missing) {
+		fmt.Println("not ready:", missing.SocketIDs)
+	}
+	for _, reply := range replies {
+		var ready bool
+		if err := reply.Bind(&ready); err == nil {
+			fmt.Println(reply.SocketID, ready)
+		}
+	}
+}
+
+func ExampleNamespace_SocketsJoin() {
+	var io *socketio.Server // from Connect
+	night := io.Of("/game").To("red", "blue").Except("asleep")
+	if err := errors.Join(night.SocketsJoin("night"), io.Of("/game").To("night").Emit("begins")); err != nil {
+		fmt.Println(err)
+	}
+}
+
+// Instances tell one another what is in their memory only.
+func ExampleServer_ServerSideEmit() {
+	var io *socketio.Server // from Connect
+	io.OnServerSide("load?", func(_ context.Context, e *socketio.ServerEvent) error { return e.Ack(len(io.Sockets())) })
+	replies, err := io.ServerSideEmitWithAck(context.Background(), "load?")
+	for _, reply := range replies {
+		var n int
+		fmt.Println(reply.Instance, n, reply.Args.Bind(&n))
+	}
+	fmt.Println(err)
+}
+
+func ExampleSocket_Use() {
+	var s *socketio.Socket // in a connection handler
+	s.Use(func(_ context.Context, e *socketio.Event) error {
+		if e.Name == "admin" && s.User() != "root" {
+			return errors.New("unauthorized event")
+		}
+		return nil
+	})
+	s.OnError(func(err error) { _ = s.Emit("failed", err.Error()) })
+	s.OnAny(func(_ context.Context, e *socketio.Event) error {
+		fmt.Println(e.Name, e.Args.Len())
+		return nil
+	})
 }
