@@ -51,6 +51,16 @@ func (h *httpConn) close() {
 	}
 }
 
+// drop closes the connection until the next request.
+func (h *httpConn) drop() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.conn != nil {
+		h.conn.Close()
+		h.conn = nil
+	}
+}
+
 func (h *httpConn) connect(deadline time.Time) error {
 	if h.conn != nil && time.Since(h.lastUse) > maxIdle {
 		h.conn.Close()

@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"log/slog"
+	"net"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -23,40 +24,40 @@ func (quietBus) Send(string, string, []byte) error { return nil }
 
 // bench is an edge that does not run, with one joined client per call of join, and an app instance that takes everything.
 type bench struct {
-	b   *testing.B
+	tb  testing.TB
 	s   *Service
 	app *appInstance
 	url string
 }
 
-func newBench(b *testing.B) *bench {
-	b.Helper()
-	s, err := New(quietBus{bus.NewMemory()}, mesh.Subjects{}, slog.New(slog.DiscardHandler), Config{})
+func newBench(tb testing.TB, b bus.Bus) *bench {
+	tb.Helper()
+	s, err := New(b, mesh.Subjects{}, slog.New(slog.DiscardHandler), Config{})
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	at := mesh.Address{Kind: mesh.KindApp, App: "chat", Instance: mesh.NewInstanceID()}
 	s.apps.update(presence.Peer{Address: at, Info: &siomeshv1.Presence{}})
 	s.running.Store(true)
 	hs := httptest.NewServer(s)
-	b.Cleanup(func() {
+	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		if err := s.engine.Close(ctx); err != nil {
-			b.Errorf("close: %v", err)
+			tb.Errorf("close: %v", err)
 		}
 		hs.Close()
 	})
-	return &bench{b: b, s: s, app: s.apps.instances[at.Instance].instance, url: "ws" + hs.URL[4:]}
+	return &bench{tb: tb, s: s, app: s.apps.instances[at.Instance].instance, url: "ws" + hs.URL[4:]}
 }
 
 // join makes a client that reads and throws away, joined to the namespace /.
-func (e *bench) join() *socket {
-	e.b.Helper()
+func (e *bench) join() (*socket, net.Conn) {
+	e.tb.Helper()
 	before := e.s.guests.last
-	conn, _, _, err := ws.Dial(e.b.Context(), e.url+"/socket.io/?EIO=4&transport=websocket")
+	conn, _, _, err := ws.Dial(e.tb.Context(), e.url+"/socket.io/?EIO=4&transport=websocket")
 	if err != nil {
-		e.b.Fatal(err)
+		e.tb.Fatal(err)
 	}
 	ended := make(chan struct{})
 	go func() { // ends with the connection, which the clean-up closes and waits for
@@ -68,7 +69,7 @@ func (e *bench) join() *socket {
 			}
 		}
 	}()
-	e.b.Cleanup(func() {
+	e.tb.Cleanup(func() {
 		_ = conn.Close()
 		<-ended
 	})
@@ -82,13 +83,13 @@ func (e *bench) join() *socket {
 	e.s.table.add(sk)
 	c.sockets = append(c.sockets, sk)
 	e.s.index.add(sk)
-	return sk
+	return sk, conn
 }
 
 // BenchmarkEvent measures an event on its way in, from the engine's message to the app's link.
 func BenchmarkEvent(b *testing.B) {
-	e := newBench(b)
-	sk := e.join()
+	e := newBench(b, quietBus{bus.NewMemory()})
+	sk, _ := e.join()
 	c := sk.conn
 	message := []byte(`2["message","a text of about the length that people write"]`)
 	b.ReportAllocs()
@@ -112,36 +113,37 @@ func BenchmarkEvent(b *testing.B) {
 
 // BenchmarkEmit measures an emit on its way out, from the record to the client's connection, 16 to a frame.
 func BenchmarkEmit(b *testing.B) {
-	e := newBench(b)
-	sk := e.join()
+	e := newBench(b, quietBus{bus.NewMemory()})
+	sk, _ := e.join()
 	r := emit(0, `["message","a text of about the length that people write"]`)
 	r.Socket, r.Epoch, r.Origin, r.Namespace = sk.addr, 1, e.app.addr.Instance, sk.namespace
-	e.out(r)
+	e.out(b, r)
 }
 
 // BenchmarkBroadcast measures a broadcast to 100 clients, per broadcast.
 func BenchmarkBroadcast(b *testing.B) {
-	e := newBench(b)
+	e := newBench(b, quietBus{bus.NewMemory()})
 	for range 100 {
 		e.join()
 	}
 	r := broadcast(0, wire.Selector{}, `["message","a text of about the length that people write"]`)
 	r.Origin, r.Namespace = e.app.addr.Instance, []byte("/")
-	e.out(r)
+	e.out(b, r)
 }
 
-func (e *bench) out(r *wire.Record) {
+func (e *bench) out(b *testing.B, r *wire.Record) {
+	b.Helper()
 	from := mesh.Address{Kind: mesh.KindRooms, Instance: mesh.NewInstanceID()}
-	e.b.ReportAllocs()
-	for i := 0; e.b.Loop(); i++ {
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
 		if err := e.s.Record(from, r); err != nil {
-			e.b.Fatal(err)
+			b.Fatal(err)
 		}
 		if i%16 == 15 {
 			e.s.EndFrame()
 		}
 	}
 	if n := e.s.engine.ClientsCount(); n == 0 {
-		e.b.Fatal("the client was too slow")
+		b.Fatal("the client was too slow")
 	}
 }
