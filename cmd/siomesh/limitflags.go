@@ -8,9 +8,9 @@ import (
 
 // limitFlags bound what one client may have and send.
 type limitFlags struct {
-	MaxNamespaces    int     `default:"64" placeholder:"N" help:"Namespaces that one client may be in."`
+	MaxNamespaces    int     `default:"64" placeholder:"N" help:"Namespaces that one client may be in; 0 is the default."`
 	MaxUnjoined      int     `default:"10000" placeholder:"N" help:"Clients without a namespace. Beyond it the oldest is closed if it had its time to join, else the new one is refused; 0 is no limit."`
-	MaxOutboundBytes int64   `default:"4194304" placeholder:"BYTES" help:"What may wait to be sent to one client, which is closed beyond it."`
+	MaxOutboundBytes int64   `default:"4194304" placeholder:"BYTES" help:"What may wait to be sent to one client, which is closed beyond it; 0 is the default."`
 	EventsPerSecond  float64 `default:"0" placeholder:"N" help:"Events that one socket may send per second. A client that sends more is read more slowly; 0 is no limit."`
 	EventBurst       int     `default:"0" placeholder:"N" help:"Events it may send at once; 0 is one second's worth."`
 	BytesPerSecond   float64 `default:"0" placeholder:"BYTES" help:"Bytes that one socket may send per second; 0 is no limit."`
@@ -19,8 +19,8 @@ type limitFlags struct {
 
 // limit puts the limits into a configuration.
 func (f *limitFlags) limit(c *edge.Config) error {
-	if f.MaxNamespaces < 1 || f.MaxOutboundBytes < 1 || f.MaxUnjoined < 0 {
-		return errors.New("--max-namespaces, --max-outbound-bytes: want 1 or more; --max-unjoined: 0 or more")
+	if f.MaxNamespaces < 0 || f.MaxOutboundBytes < 0 || f.MaxUnjoined < 0 {
+		return errors.New("--max-namespaces, --max-outbound-bytes, --max-unjoined: want 0 or more")
 	}
 	c.MaxNamespaces, c.MaxUnjoined, c.MaxOutboundBytes = f.MaxNamespaces, f.MaxUnjoined, f.MaxOutboundBytes
 	if f.MaxUnjoined == 0 {
