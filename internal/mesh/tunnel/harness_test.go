@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,10 +26,20 @@ type end struct {
 	mux      *Mux
 	accepted chan *Stream
 	heads    chan string
+	kinds    [64]atomic.Int64 // records received
+	refuse   atomic.Bool      // all of them
 }
 
+func (e *end) count(k wire.Kind) int64 { return e.kinds[k].Load() }
+
 // Record implements link.Handler.
-func (e *end) Record(from mesh.Address, r *wire.Record) error { return e.mux.Record(from, r) }
+func (e *end) Record(from mesh.Address, r *wire.Record) error {
+	e.kinds[r.Kind].Add(1)
+	if e.refuse.Load() {
+		return errMalformed
+	}
+	return e.mux.Record(from, r)
+}
 
 // EndFrame implements link.Handler.
 func (e *end) EndFrame() { e.mux.EndFrame() }

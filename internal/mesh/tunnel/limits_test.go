@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
 // A reader that does not read stops its writer at the window, and no other stream.
@@ -77,3 +81,85 @@ func TestLimits(t *testing.T) {
 		t.Errorf("got %v, want ErrClosed", err)
 	}
 }
+
+// The peer may not give credit for what was not sent, nor send behind its end.
+func TestCreditViolated(t *testing.T) {
+	a, b := newPair(t, Config{Window: 8})
+	for _, r := range []func(key) *wire.Record{
+		func(k key) *wire.Record { return creditRecord(k, 1) },
+		func(k key) *wire.Record { return creditRecord(k, 1<<40) },
+		func(k key) *wire.Record { return &wire.Record{Kind: wire.KindStreamData, Body: k.appendName(nil)} },
+	} {
+		ours, theirs := open(t, a, b, "")
+		if err := ours.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		bad := r(ours.key)
+		if bad.Kind == wire.KindStreamData {
+			bad.Body = append(bad.Body, 'x')
+		}
+		ours.sendControl(bad)
+		get(t, ours.Done())
+		get(t, theirs.Done())
+		if err := theirs.Err(); !errors.Is(err, ErrReset) {
+			t.Errorf("got %v, want a reset", err)
+		}
+	}
+	if n := b.mux.cfg.Metrics.Refused.Load(); n != 3 {
+		t.Errorf("%d refused, want 3", n)
+	}
+}
+
+// Credit goes back for half a window at a time, not for each Read; large writes are split.
+func TestRecordsAreFew(t *testing.T) {
+	a, b := newPair(t, Config{Window: 64 << 10, Chunk: 8 << 10})
+	ours, theirs := open(t, a, b, "")
+	written := make(chan error, 1)
+	go func() { // ends when all is read
+		_, err := ours.Write(make([]byte, 256<<10))
+		written <- err
+	}()
+	for range 256 {
+		wantRead(t, theirs, string(make([]byte, 1<<10)))
+	}
+	if err := get(t, written); err != nil {
+		t.Fatal(err)
+	}
+	if n := a.count(wire.KindStreamCredit); n > 8 {
+		t.Errorf("%d credits for 4 windows", n)
+	}
+	if n := b.count(wire.KindStreamData); n < 32 || n > 48 {
+		t.Errorf("%d records, want hardly more than 32", n)
+	}
+}
+
+// Idle streams have no goroutine, no timer and no buffer.
+func TestManyIdleStreams(t *testing.T) {
+	a, b := newPair(t, Config{})
+	write(t, first(open(t, a, b, "")), "warm")
+	before := runtime.NumGoroutine()
+	const streams = 10_000
+	all := make([]*Stream, 0, streams)
+	for range streams {
+		s, err := a.mux.Open(t.Context(), b.self, nil, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s)
+		theirs := get(t, b.accepted)
+		<-b.heads
+		_ = theirs.SetDeadline(time.Now().Add(time.Hour))
+		if theirs.in.head != nil || theirs.interrupt != nil {
+			t.Fatal("an idle stream holds something")
+		}
+	}
+	if after := runtime.NumGoroutine(); after > before+5 {
+		t.Errorf("%d goroutines for %d streams", after-before, streams)
+	}
+	for _, s := range all {
+		_ = s.Close()
+	}
+	eventually(t, "end of all", func() bool { return b.mux.cfg.Metrics.Open.Load() == 1 })
+}
+
+func first(s, _ *Stream) *Stream { return s }

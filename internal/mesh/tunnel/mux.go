@@ -89,7 +89,7 @@ func (m *Mux) addLocked(k key, peer mesh.Address, sentEnd bool) (*Stream, error)
 	}
 	s := newStream(m, k, peer, m.linkLocked(peer))
 	s.sentEnd = sentEnd // nobody else has it yet
-	m.known[peer].used = true
+	m.known[peer].refusals = 0
 	m.streams[k] = s
 	m.counts[d]++
 	m.cfg.Metrics.Open.Add(1)

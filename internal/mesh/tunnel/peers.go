@@ -14,10 +14,10 @@ import (
 
 // known is what a mux knows of a peer.
 type known struct {
-	out    *link.Link // the newest to it
-	used   bool       // a stream was on out
-	opened bool       // a link from it has begun
-	dead   bool       // in Mux.dead
+	out      *link.Link // the newest to it
+	refusals int        // links in a row that it has refused, with no stream begun meanwhile
+	opened   bool       // a link from it has begun
+	dead     bool       // in Mux.dead
 }
 
 // linkLocked returns the link to a peer, whose break is the end of the streams on it; mu is held.
@@ -29,7 +29,7 @@ func (m *Mux) linkLocked(to mesh.Address) *link.Link {
 	if k.out != nil {
 		_, _ = l.Append(resetRecord(key{}, reasonLost)) // an error is a link that broke, too
 	}
-	k.out, k.used = l, false
+	k.out = l
 	l.OnBreak(func(err error) { m.broken(l, err) })
 	return l
 }
@@ -44,8 +44,10 @@ func (m *Mux) peerLocked(a mesh.Address) *known {
 	return k
 }
 
-// broken ends the streams on a link and lets the peer know: what was on its way there is lost. A peer that refused a link
-// without streams would refuse the next one, too.
+// maxRefusals is when a peer is not tried again for the sake of streams that are no more: perhaps it knows no streams.
+const maxRefusals = 3
+
+// broken ends the streams on a link and lets the peer know: what was on its way there is lost.
 func (m *Mux) broken(l *link.Link, err error) {
 	m.lose(func(s *Stream) bool { return s.link == l })
 	if errors.Is(err, link.ErrPeerDead) || errors.Is(err, link.ErrStopped) {
@@ -53,7 +55,10 @@ func (m *Mux) broken(l *link.Link, err error) {
 	}
 	m.mu.Lock()
 	k := m.known[l.To()]
-	if k == nil || k.out == l && !k.used && errors.Is(err, link.ErrRefused) {
+	if k != nil && errors.Is(err, link.ErrRefused) {
+		k.refusals++
+	}
+	if k == nil || k.refusals > maxRefusals {
 		m.mu.Unlock()
 		return
 	}
