@@ -23,7 +23,7 @@ func TestServerSide(t *testing.T) {
 					var i int
 					var data []byte
 					err := e.Args.Bind(&i, &data)
-					heard <- fmt.Sprint(me, " hello ", i, data)
+					heard <- fmt.Sprintf("%d hello %d %x", me, i, data)
 					return errors.Join(err, e.Ack("from", "dropped"), e.Ack("again"))
 				})
 				io.OnServerSide("silent", func(context.Context, *socketio.ServerEvent) error {
@@ -55,7 +55,7 @@ func TestServerSide(t *testing.T) {
 				select {
 				case text := <-heard:
 					got[text[:1]]++
-					if want := fmt.Sprintf("%s hello %d [%d]", text[:1], got[text[:1]]-1, got[text[:1]]-1); text != want { // in order
+					if want := fmt.Sprintf("%s hello %d %02x", text[:1], got[text[:1]]-1, got[text[:1]]-1); text != want { // in order
 						t.Errorf("got %s, want %s", text, want)
 					}
 				case <-time.After(patience):

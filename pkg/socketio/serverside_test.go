@@ -11,10 +11,10 @@ import (
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
-// serverEvent has an event of another instance arrive.
-func arrive(t *testing.T, s *Server, ns, event string, args ...any) {
+// arrive has an event of another instance arrive.
+func arrive(t *testing.T, s *Server, ns, event string) {
 	t.Helper()
-	body, err := newEncoder().event(nil, event, args)
+	body, err := newEncoder().event(nil, event, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
