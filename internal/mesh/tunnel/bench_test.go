@@ -150,7 +150,12 @@ func runLinks(b *testing.B, on bus.Bus, h link.Handler) *link.Endpoint {
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }() // waited for in the clean-up
 	<-e.Ready()
-	b.Cleanup(func() { cancel(); <-done })
+	b.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			b.Errorf("links: %v", err)
+		}
+	})
 	return e
 }
 

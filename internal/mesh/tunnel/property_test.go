@@ -184,7 +184,7 @@ func (g *stage) start(ctx context.Context, i int) {
 	a := &actor{bus: g.network.Process(strconv.Itoa(i)), stop: stop}
 	a.self = mesh.Address{Kind: mesh.KindEdge, Instance: mesh.NewInstanceID()}
 	a.links = link.NewEndpoint(a.bus, mesh.Subjects{}, a.self, a, slog.New(slog.DiscardHandler), g.links)
-	a.mux = New(a.links, func(_ mesh.Address, head []byte, s *Stream) {
+	a.mux = New(a.links, func(_ mesh.Address, head []byte, s *Stream) { //nolint:contextcheck // a net.Conn has deadlines
 		id, err := strconv.Atoi(string(head))
 		if err != nil || id >= len(g.streams) {
 			g.problem("head %q", head)
@@ -247,7 +247,7 @@ func (g *stage) openStream(ctx context.Context, id int, p plan) {
 	if err != nil {
 		return
 	}
-	g.use(s, id, 0)
+	g.use(s, id, 0) //nolint:contextcheck // a net.Conn has deadlines
 }
 
 // use is one side of a stream, 0 the opener's.

@@ -64,43 +64,23 @@ func (s *Stream) Err() error {
 // Close ends the stream at this end. The peer may read what was sent before, and cannot send any more. If a Write has not
 // sent all of its bytes, Close is a Reset: half of something must not look like all of it. It never waits.
 func (s *Stream) Close() error {
-	s.mu.Lock()
-	var r *wire.Record
-	switch {
-	case s.err != nil:
-		s.mu.Unlock()
-		return nil
-	case s.stopped != nil || s.gotEnd && s.sentEnd:
-	case s.unsent:
-		r = resetRecord(s.key, reasonCut)
-	case s.gotEnd:
-		r = endRecord(s.key)
-	default:
-		r = closeRecord(s.key)
-	}
-	s.finish(ErrClosed, r)
+	s.finish(true, reasonCut)
 	return nil
 }
 
 // Reset ends the stream for both ends; what the peer has not read is lost, unless both have sent all. The reason, plain text
 // of at most 64 bytes, is in the peer's error. It never waits, and may be called on the reader goroutine.
-func (s *Stream) Reset(reason string) {
+func (s *Stream) Reset(reason string) { s.finish(false, reason) }
+
+// finish ends the stream and tells the peer: kindly, if it may be, else by a reset. Nothing is sent behind that.
+func (s *Stream) finish(kindly bool, reason string) {
 	s.mu.Lock()
-	var r *wire.Record
-	switch {
-	case s.err != nil:
+	if s.err != nil {
 		s.mu.Unlock()
 		return
-	case s.stopped != nil || s.gotEnd && s.sentEnd:
-	default:
-		r = resetRecord(s.key, reason)
 	}
-	s.finish(ErrClosed, r)
-}
-
-// finish ends the stream and tells the peer by r. It is called with mu held, so that nothing is sent behind r, and gives it up.
-func (s *Stream) finish(err error, r *wire.Record) {
-	s.endLocked(err)
+	r := s.farewell(kindly, reason)
+	s.endLocked(ErrClosed)
 	if r != nil {
 		_, _ = s.link.Append(r) // an error is a broken link, whose peer hears it by other ways
 	}
@@ -109,6 +89,20 @@ func (s *Stream) finish(err error, r *wire.Record) {
 		s.link.Flush()
 	}
 	s.mux.remove(s)
+}
+
+// farewell is what the peer is told, nil if it needs nothing; mu is held.
+func (s *Stream) farewell(kindly bool, reason string) *wire.Record {
+	switch {
+	case s.stopped != nil || s.gotEnd && s.sentEnd:
+		return nil
+	case !kindly || s.unsent:
+		return resetRecord(s.key, reason)
+	case s.gotEnd:
+		return endRecord(s.key)
+	default:
+		return closeRecord(s.key)
+	}
 }
 
 // sendControl sends a record that needs no room; an error is a broken link, whose streams end.
