@@ -45,13 +45,20 @@ func setting(tb testing.TB, section [][]string, words ...string) []string {
 	return nil
 }
 
-// TestBalancer checks that compose.yaml and haproxy.cfg speak of the same ports, and that a client keeps its edge.
+// TestBalancer checks that compose.yaml and haproxy.cfg speak of the same ports, and that no client is bound to an edge.
 func TestBalancer(t *testing.T) {
 	project, cfg := loadCompose(t), readHAProxy(t)
 	edge, chat, balancer := project.Services["edge"], project.Services["chat"], project.Services["balancer"]
 
-	if got := setting(t, cfg["backend edges"], "balance"); got[0] != "source" {
-		t.Errorf("balance %s: a polling session must stay with its edge", got)
+	if got := setting(t, cfg["backend edges"], "balance"); !slices.Equal(got, []string{"roundrobin"}) {
+		t.Errorf("balance %s: any edge serves any request", got)
+	}
+	for section, lines := range cfg {
+		for _, line := range lines {
+			if line[0] == "cookie" || line[0] == "stick" || line[0] == "stick-table" {
+				t.Errorf("%s: %q binds clients to an edge", section, line)
+			}
+		}
 	}
 	if got, want := setting(t, cfg["frontend clients"], "use_backend", "edges"), "if { path_beg /socket.io/ }"; strings.Join(got, " ") != want {
 		t.Errorf("clients go to the edges %q, want %q", got, want)

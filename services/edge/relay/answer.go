@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -45,17 +46,31 @@ func (w *answer) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// FlushError is for http.ResponseController; the engine flushes what it has written to its end.
-func (w *answer) FlushError() error { return w.finish() }
+// FlushError is for http.ResponseController. The engine flushes a payload that it has written to its end, and wants to know
+// whether it is on its way to the client: what is not is lost, and the session with it. So this waits until the other edge has
+// written it.
+func (w *answer) FlushError() error {
+	if err := w.finish(); err != nil {
+		return err
+	}
+	var b [1]byte
+	if _, err := w.stream.Read(b[:]); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("wait for the other edge: %w", errors.Join(err, errNotDelivered))
+	}
+	return nil
+}
+
+// errNotDelivered is an answer of which it is not known that the client has it.
+var errNotDelivered = errors.New("answer not delivered")
 
 // SetReadDeadline is for http.ResponseController.
 func (w *answer) SetReadDeadline(t time.Time) error {
 	return w.stream.SetReadDeadline(t) //nolint:wrapcheck // says it all
 }
 
-// SetWriteDeadline is for http.ResponseController.
+// SetWriteDeadline is for http.ResponseController; it bounds FlushError too.
 func (w *answer) SetWriteDeadline(t time.Time) error {
-	return w.stream.SetWriteDeadline(t) //nolint:wrapcheck // says it all
+	return w.stream.SetDeadline(t) //nolint:wrapcheck // says it all
 }
 
 // Hijack is for http.ResponseController: closing the connection cuts the client's.

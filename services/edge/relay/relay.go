@@ -101,19 +101,21 @@ func (y *Relay) pass(owner mesh.Address, w http.ResponseWriter, r *http.Request)
 	ctx, cancel := context.WithTimeout(r.Context(), openTimeout)
 	defer cancel()
 	hasBody := r.ContentLength != 0
-	stream, err := y.tunnel.Open(ctx, owner, head, !hasBody && !upgrades(r))
+	stream, err := y.tunnel.Open(ctx, owner, head, false)
 	if err != nil {
 		return fmt.Errorf("open stream: %w: %w", errOwnerLost, err)
 	}
 	stop := context.AfterFunc(r.Context(), func() { stream.Reset("client gone") })
 	defer stop()
+	var body *bodyCopy
 	if hasBody {
-		defer y.passBody(w, r, stream)()
+		body = startBody(w, r, stream)
 	} else if !upgrades(r) { // the server's own timeouts are not for requests that wait
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // not supported = not set
 	}
 	in := bufio.NewReader(stream)
 	answer, err := y.readAnswer(stream, in)
+	body.end(w.Header())
 	if err != nil {
 		stream.Reset("answer not read")
 		return err
@@ -126,49 +128,14 @@ func (y *Relay) pass(owner mesh.Address, w http.ResponseWriter, r *http.Request)
 		}
 		return nil
 	}
-	defer stream.Close()
-	return passAnswer(w, answer, in)
-}
-
-// passBody sends the body of a request on its way, and returns what waits for the end of that; a body that is not wanted any
-// more is not read to its end.
-func (y *Relay) passBody(w http.ResponseWriter, r *http.Request, stream *tunnel.Stream) (finish func()) {
-	rc, done := http.NewResponseController(w), make(chan struct{})
-	_ = rc.SetReadDeadline(time.Now().Add(bodyTimeout)) // not supported = not set
-	go func() {                                         // waited for by finish
-		defer close(done)
-		copyBody(stream, r.Body)
-	}()
-	return func() {
-		select {
-		case <-done:
-		default:
-			_ = rc.SetReadDeadline(time.Unix(1, 0)) // the answer came first
-			<-done
-		}
+	if err := passAnswer(w, answer, in); err != nil {
+		stream.Reset("answer not delivered")
+		return err
 	}
-}
-
-// copyBody sends a body on its way. A body that cannot be read is a client that has given up its POST, unless the answer is
-// there already.
-func copyBody(stream *tunnel.Stream, body io.Reader) {
-	buf := make([]byte, 4<<10)
-	for {
-		n, err := body.Read(buf)
-		if n > 0 {
-			if _, err := stream.Write(buf[:n]); err != nil {
-				return // the reader of the answer hears of it
-			}
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			_ = stream.CloseWrite() // as above
-			return
-		case err != nil:
-			stream.Reset("body not read")
-			return
-		}
+	if !hasBody {
+		_ = stream.CloseWrite() // the owner hears that its packets are with the client
 	}
+	return stream.Close() //nolint:wrapcheck // never fails
 }
 
 // readAnswer reads the head of the answer. An owner that takes too long is lost.
@@ -208,6 +175,9 @@ func passAnswer(w http.ResponseWriter, answer *siomeshv1.RelayResponse, body io.
 	}
 	w.WriteHeader(int(answer.GetStatus()))
 	if _, err := io.Copy(struct{ io.Writer }{w}, body); err != nil {
+		return fmt.Errorf("pass answer: %w", err)
+	}
+	if err := http.NewResponseController(w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return fmt.Errorf("pass answer: %w", err)
 	}
 	return nil
