@@ -94,6 +94,7 @@ func (s *Session) closeLocked(reason Reason, cause error, how ending) {
 		return // the handshake sees it and tells the handler
 	}
 	s.srv.unregister(s)
+	s.seat.leave()
 	s.srv.cfg.Metrics.sessionClosed(reason)
 	s.srv.track.spawn(s.finish) // not here: the caller may hold its own locks, or be the handler
 }

@@ -58,6 +58,17 @@ type Config struct {
 	// larger than that is admitted when nothing else waits.
 	MaxOutboundBytes int64
 
+	// MaxConnections bounds the sessions of the server, those about to open included, and
+	// MaxConnectionsPerIP those of one client address as RemoteAddr tells it; the addresses of an
+	// IPv6 /64 are one. 0 is no limit. Beyond it handshakes are refused with status 503 or, for
+	// the address, 429. Sessions that move here count, and are never refused.
+	MaxConnections, MaxConnectionsPerIP int
+	// AcceptRate is how many handshakes per second are let through to AllowRequest and what
+	// follows, 0 is no limit, and AcceptBurst how many at once, default one second's worth. The
+	// others are refused with status 503.
+	AcceptRate  float64
+	AcceptBurst int
+
 	// DisableHTTPCompression sends polling payloads as they are (httpCompression false).
 	// Otherwise those of HTTPCompressionThreshold bytes and more, default 1024, are sent in
 	// gzip or deflate if the client takes that (POL-025 to POL-029).
@@ -137,6 +148,9 @@ func (c Config) withDefaults() Config {
 	c.MaxOutboundBytes = orDefault(c.MaxOutboundBytes, 4<<20)
 	c.HTTPCompressionThreshold = orDefault(c.HTTPCompressionThreshold, 1024)
 	c.PerMessageDeflateThreshold = orDefault(c.PerMessageDeflateThreshold, 1024)
+	if c.AcceptBurst == 0 {
+		c.AcceptBurst = defaultAcceptBurst(c.AcceptRate)
+	}
 	if c.CORS != nil {
 		c.CORS = corsDefaults(*c.CORS)
 	}
@@ -178,6 +192,9 @@ func (c Config) validate() error {
 	}
 	if c.HTTPCompressionThreshold < 0 || c.PerMessageDeflateThreshold < 0 {
 		return errors.New("engine: negative compression threshold")
+	}
+	if err := c.validateAdmission(); err != nil {
+		return err
 	}
 	return c.validateHooks()
 }

@@ -17,20 +17,9 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, q request) {
 		return
 	}
 	if q.transport == WebSocket {
-		session.initialHeaders(w.Header(), r)
-		conn, first, err := s.upgradeHTTP(w, r, q.dialect)
-		if err != nil {
-			session.abandon(TransportError, err)
-			return
+		if conn, first := session.openWebSocket(w, r); conn != nil {
+			s.serveConn(conn, first)
 		}
-		q.dialect.waitOpened()
-		conn.setOwner(wsTransport{session})
-		if !session.open(conn) {
-			conn.kill()
-			session.abandon(ForcedClose, nil)
-			return
-		}
-		s.serveConn(conn, first)
 		return
 	}
 	if !session.open(nil) {
@@ -41,11 +30,58 @@ func (s *Server) handshake(w http.ResponseWriter, r *http.Request, q request) {
 	session.answerHandshake(w, r)
 }
 
-// newAccepted returns a session that the application has accepted but that is not open yet.
-func (s *Server) newAccepted(r *http.Request, q request) (*Session, *Refusal) {
+// openWebSocket opens a session on the WebSocket that its handshake asks for, and returns that
+// and what has been read of it already. With nil the session has been abandoned; so it is if a
+// function of the application panics.
+func (s *Session) openWebSocket(w http.ResponseWriter, r *http.Request) (conn *wsConn, first []byte) {
+	opened, reason, cause := false, TransportError, error(nil)
+	defer func() {
+		if !opened {
+			s.abandon(reason, cause)
+		}
+	}()
+	s.initialHeaders(w.Header(), r)
+	if conn, first, cause = s.srv.upgradeHTTP(w, r, s.dialect); cause != nil {
+		return nil, nil
+	}
+	s.dialect.waitOpened()
+	conn.setOwner(wsTransport{s})
+	if opened = s.open(conn); !opened {
+		conn.kill()
+		reason = ForcedClose
+		return nil, nil
+	}
+	return conn, first
+}
+
+// newAccepted returns a session that has a seat and that the application has accepted, but
+// that is not open yet.
+func (s *Server) newAccepted(r *http.Request, q request) (session *Session, refusal *Refusal) {
 	if s.isClosed() {
 		return nil, closing()
 	}
+	remote := s.cfg.RemoteAddr(r)
+	place, refusal := s.seats.enter(remote)
+	if refusal != nil {
+		return nil, refusal
+	}
+	defer func() {
+		if session == nil { // refused, or something has panicked
+			place.leave()
+		}
+	}()
+	if f := s.cfg.AllowRequest; f != nil {
+		if err := f(r); err != nil {
+			return nil, &Refusal{
+				Code: CodeForbidden, Message: err.Error(), context: map[string]any{"message": err.Error()},
+			}
+		}
+	}
+	return s.newSeated(r, q, remote, place)
+}
+
+// newSeated returns a session in the place that its client has been given.
+func (s *Server) newSeated(r *http.Request, q request, remote string, place *seat) (*Session, *Refusal) {
 	if q.dialect.v3 && !s.cfg.AllowEIO3 {
 		return nil, &Refusal{Code: CodeUnsupportedVersion, context: map[string]any{"protocol": 3}}
 	}
@@ -56,8 +92,8 @@ func (s *Server) newAccepted(r *http.Request, q request) (*Session, *Refusal) {
 	if err != nil {
 		return nil, badRequest("ID_GENERATION_ERROR", "error", err)
 	}
-	session := newSession(s, id, s.cfg.RemoteAddr(r), q.transport)
-	session.dialect = q.dialect
+	session := newSession(s, id, remote, q.transport)
+	session.dialect, session.seat = q.dialect, place
 	open, err := s.openPacket(id, q.transport)
 	if err != nil {
 		return nil, badRequest("TRANSPORT_HANDSHAKE_ERROR", "error", err)

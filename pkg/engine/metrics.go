@@ -10,6 +10,7 @@ type Metrics struct {
 	packetsIn  [packetTypes]atomic.Uint64
 	packetsOut [packetTypes]atomic.Uint64
 	refused    [6]atomic.Uint64 // by code
+	denied     [limits]atomic.Uint64
 	bytesIn    atomic.Uint64
 	bytesOut   atomic.Uint64
 }
@@ -23,8 +24,11 @@ type Snapshot struct {
 	PacketsIn      map[string]uint64 // by packet type: "message", "ping", …
 	PacketsOut     map[string]uint64
 	Refused        map[int]uint64 // by code
-	BytesIn        uint64         // bytes of packets, without frame headers and HTTP
-	BytesOut       uint64
+	// NotAdmitted counts the handshakes that a limit on sessions has refused, which Refused has
+	// too: "MAX_CONNECTIONS", "MAX_CONNECTIONS_PER_IP" and "ACCEPT_RATE".
+	NotAdmitted map[string]uint64
+	BytesIn     uint64 // bytes of packets, without frame headers and HTTP
+	BytesOut    uint64
 }
 
 // reasonOther counts the reasons that are not this package's.
@@ -45,6 +49,7 @@ func (m *Metrics) Snapshot() Snapshot {
 		PacketsIn:      make(map[string]uint64, packetTypes),
 		PacketsOut:     make(map[string]uint64, packetTypes),
 		Refused:        make(map[int]uint64, len(m.refused)),
+		NotAdmitted:    make(map[string]uint64, len(m.denied)),
 		BytesIn:        m.bytesIn.Load(),
 		BytesOut:       m.bytesOut.Load(),
 	}
@@ -60,6 +65,9 @@ func (m *Metrics) Snapshot() Snapshot {
 	}
 	for code := range m.refused {
 		s.Refused[code] = m.refused[code].Load()
+	}
+	for l := range limits {
+		s.NotAdmitted[l.String()] = m.denied[l].Load()
 	}
 	return s
 }
@@ -100,5 +108,11 @@ func (m *Metrics) packetOut(msg *Message) {
 func (m *Metrics) refusal(code int) {
 	if m != nil {
 		m.refused[code].Add(1)
+	}
+}
+
+func (m *Metrics) notAdmitted(l limit) {
+	if m != nil {
+		m.denied[l].Add(1)
 	}
 }

@@ -132,6 +132,7 @@ func (s *Session) moveLocked(p *probe) {
 	s.takeOutLocked()
 	s.srv.rememberMoved(s.id)
 	s.srv.unregister(s)
+	s.seat.leave()
 	s.srv.cfg.Metrics.sessionClosed(Moved)
 	s.srv.cfg.Log.Debug("session moved away", slog.String("session", s.logID()))
 }
@@ -159,7 +160,7 @@ func (s *Server) adopt(conn net.Conn, deflate bool, first, state []byte) error {
 	if err != nil {
 		return fmt.Errorf("adopt session: %w", err)
 	}
-	session.handler = handler
+	session.handler, session.seat = handler, s.seats.add(e.Remote)
 	c := newWSConn(s, conn, session.dialect)
 	c.frames.deflate = deflate
 	c.setOwner(wsTransport{session})

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/rs/cors"
 )
@@ -41,6 +42,7 @@ type Server struct {
 	track  tracker // every goroutine and request of this server
 	bufs   bufferPools
 	zip    *compressor
+	seats  *admission
 
 	middleware http.Handler // nil = none
 
@@ -66,6 +68,7 @@ func New(accept Accept, cfg Config) (*Server, error) {
 		accept:   accept,
 		cfg:      cfg,
 		zip:      newCompressor(),
+		seats:    newAdmission(&cfg),
 		sessions: make(map[SessionID]*Session),
 		leaving:  make(map[*wsConn]struct{}),
 	}
@@ -85,6 +88,12 @@ func New(accept Accept, cfg Config) (*Server, error) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.track.add()
 	defer s.track.done()
+	if r.ContentLength != 0 && !isUpgrade(r) {
+		if r.Method != http.MethodPost {
+			s.boundBody(w)
+		}
+		defer s.boundBody(w)
+	}
 	if !s.matches(r) {
 		http.NotFound(w, r)
 		return
@@ -108,6 +117,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.answer(w, r)
+}
+
+// boundBody bounds the time for what nobody has read of a body: net/http waits for it before
+// it sends the answer. servePost has a bound of its own, and takes it away in the end.
+func (s *Server) boundBody(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) // not supported = it is the server's affair
 }
 
 // answer serves a request that no middleware has answered.

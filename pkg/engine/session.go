@@ -33,6 +33,7 @@ type Session struct {
 	remote  string
 	dialect dialect // of its first request; set before the session is given to anybody
 	handler Handler // set before the session is reachable
+	seat    *seat   // as is this; nil where sessions are not counted
 
 	observer *watch // set inside Accept; nil = none
 
@@ -177,6 +178,7 @@ func (s *Session) abandon(reason Reason, cause error) {
 		s.reason, s.cause = reason, cause
 		s.state = stateClosed
 	}
+	s.seat.leave()
 	s.unpauseLocked()
 	s.mu.Unlock()
 	s.finish()

@@ -14,7 +14,8 @@ type request struct {
 	session   *Session  // nil = handshake
 }
 
-// verify applies the reference's checks in the reference's order (spec 1.2).
+// verify applies the reference's checks in the reference's order (spec 1.2), up to the
+// application's own, which handshake asks.
 func (s *Server) verify(r *http.Request) (request, *Refusal) {
 	query := r.URL.Query()
 	q := request{transport: query.Get("transport"), dialect: dialectOf(query)}
@@ -33,13 +34,6 @@ func (s *Server) verify(r *http.Request) (request, *Refusal) {
 	}
 	if (q.transport == WebSocket) != isUpgrade(r) || q.transport == WebSocket && !isWebSocketHandshake(r) {
 		return q, badRequest("TRANSPORT_HANDSHAKE_ERROR")
-	}
-	if f := s.cfg.AllowRequest; f != nil {
-		if err := f(r); err != nil {
-			return q, &Refusal{
-				Code: CodeForbidden, Message: err.Error(), context: map[string]any{"message": err.Error()},
-			}
-		}
 	}
 	return q, nil
 }
