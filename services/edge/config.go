@@ -68,6 +68,13 @@ type Config struct {
 	MaxNamespaces int // namespaces that one connection may be in or ask for, default 64
 	MaxUnjoined   int // connections that have joined no namespace yet, default 10 000; below 0 is no limit
 
+	// MaxConnections bounds the sessions of the edge, MaxConnectionsPerIP those of one client address - of an IPv6 /64 - as
+	// told by a trusted proxy, and AcceptRate the new ones per second, of which AcceptBurst may come at once, default one
+	// second's worth; 0 is no limit. The others are refused with status 503, or 429 for the address, before auth is asked.
+	MaxConnections, MaxConnectionsPerIP int
+	AcceptRate                          float64
+	AcceptBurst                         int
+
 	// What a client may send, for each socket; 0 is no limit. A burst is what may come at once, default one second's worth. A
 	// client that exceeds a limit is not read until the bucket has refilled. An auth verdict may say otherwise for its socket.
 	EventsPerSecond float64
@@ -197,6 +204,12 @@ func (s *Service) engineConfig() engine.Config {
 		UpgradeTimeout:    s.cfg.UpgradeTimeout,
 		MaxHTTPBufferSize: s.cfg.MaxHTTPBufferSize,
 		MaxOutboundBytes:  s.cfg.MaxOutboundBytes,
+
+		MaxConnections:      s.cfg.MaxConnections,
+		MaxConnectionsPerIP: s.cfg.MaxConnectionsPerIP,
+		AcceptRate:          s.cfg.AcceptRate,
+		AcceptBurst:         s.cfg.AcceptBurst,
+
 		InitialPacket:     s.cfg.InitialPacket,
 		CORS:              s.cfg.CORS.options(),
 		Middleware:        s.cfg.Middleware,

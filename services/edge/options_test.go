@@ -2,6 +2,7 @@ package edge
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -99,4 +100,63 @@ func TestPerMessageDeflate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The limits on sessions reach the engine, count clients behind a trusted proxy one by one, and show in the telemetry.
+func TestConnectionLimits(t *testing.T) {
+	proxies, err := ParseProxies([]string{"10.0.0.0/8"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		limit, body string
+		cfg         Config
+		status      int
+	}{
+		{"max_connections", "Too many connections", Config{MaxConnections: 2}, 503},
+		{"max_connections_per_ip", "Too many connections from this address", Config{MaxConnectionsPerIP: 1, TrustedProxies: proxies}, 429},
+		{"accept_rate", "Connecting too fast", Config{AcceptRate: 0.1, AcceptBurst: 2}, 503},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, c.cfg)
+			proxied := func(client string) (int, string, http.Header) {
+				return w.serveFrom("10.0.0.1:1", "X-Forwarded-For", client)
+			}
+			for _, client := range []string{"192.0.2.1", "192.0.2.2"} {
+				if status, text, _ := proxied(client); status != 200 {
+					t.Errorf("%s: %s got %d %q, want 200", c.limit, client, status, text)
+				}
+			}
+			status, text, h := proxied("192.0.2.1")
+			if status != c.status || text != `{"code":3,"message":"`+c.body+`"}` || h.Get("Retry-After") == "" {
+				t.Errorf("%s: got %d %q %v", c.limit, status, text, h)
+			}
+			for _, metric := range w.m.Telemetry() {
+				if metric.Name != "sio_engine_not_admitted_total" {
+					continue
+				}
+				if got := metric.Read(); (got == 1) != (metric.Labels["limit"] == c.limit) || got > 1 {
+					t.Errorf("%s: %v is %v", c.limit, metric.Labels, got)
+				}
+			}
+		})
+	}
+	for _, cfg := range []Config{{MaxConnections: -1}, {MaxConnectionsPerIP: -1}, {AcceptRate: -1}, {AcceptRate: 1, AcceptBurst: -1}} {
+		if err := cfg.Check(); err == nil {
+			t.Errorf("%+v was accepted", cfg)
+		}
+	}
+}
+
+// serveFrom makes a polling handshake as if it came from a peer.
+func (w *world) serveFrom(peer string, header ...string) (status int, text string, h http.Header) {
+	w.tb.Helper()
+	r := httptest.NewRequestWithContext(w.tb.Context(), http.MethodGet, "/socket.io/?EIO=4&transport=polling", http.NoBody)
+	r.RemoteAddr = peer
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	rec := httptest.NewRecorder()
+	w.edge.ServeHTTP(rec, r)
+	return rec.Code, rec.Body.String(), rec.Header()
 }

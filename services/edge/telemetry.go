@@ -2,6 +2,7 @@ package edge
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/siomesh/siomesh/internal/telemetry"
 	"github.com/siomesh/siomesh/pkg/engine"
@@ -101,6 +102,13 @@ func (m *Metrics) engineTelemetry() []telemetry.Metric {
 		metrics = append(metrics, telemetry.Metric{
 			Name: "sio_engine_refused_total", Help: "HTTP requests refused, by Engine.IO error code.",
 			Labels: map[string]string{"code": strconv.Itoa(code)}, Read: read(func(s engine.Snapshot) uint64 { return s.Refused[code] }),
+		})
+	}
+	for reason := range now.NotAdmitted {
+		metrics = append(metrics, telemetry.Metric{
+			Name: "sio_engine_not_admitted_total", Help: "Handshakes refused by a limit on sessions, by limit.",
+			Labels: map[string]string{"limit": strings.ToLower(reason)},
+			Read:   read(func(s engine.Snapshot) uint64 { return s.NotAdmitted[reason] }),
 		})
 	}
 	return metrics
