@@ -37,7 +37,7 @@ func TestSettingsReachTheEngine(t *testing.T) {
 	all := append(append(endpointSettings(dist), sessionSettings()...), append(cookieSettings(), corsSettings()...)...)
 	all = append(all, limitSettings()...)
 	covered := map[string]bool{ // of the mesh, not of the engine; TestEngineFlags has the rates
-		"app-wait": true, "trusted-proxies": true,
+		"app-wait": true, "trusted-proxies": true, "upgrade-wait": true, // which e2e shows
 		"events-per-second": true, "event-burst": true, "bytes-per-second": true, "byte-burst": true,
 	}
 	for _, s := range all {

@@ -282,6 +282,9 @@ func (s *Service) peerChanged(change presence.Change, p presence.Peer) {
 		s.roomsDied(p)
 	}
 	if p.Kind == mesh.KindEdge {
+		if change == presence.Up {
+			s.tunnel.Up(p.Address)
+		}
 		s.others.Store(int32(len(s.peers.Live(mesh.KindEdge)))) //nolint:gosec // few
 	}
 	if change == presence.Died {

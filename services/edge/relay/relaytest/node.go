@@ -110,9 +110,13 @@ func (n *Node) EndFrame() { n.tunnel.EndFrame() }
 func (n *Node) Opened(from mesh.Address) { n.tunnel.Opened(from) }
 
 func (n *Node) peerChanged(change presence.Change, p presence.Peer) {
-	if change == presence.Died {
+	switch change {
+	case presence.Up:
+		n.tunnel.Up(p.Address)
+	case presence.Died:
 		n.tunnel.Drop(p.Instance)
 		n.links.Drop(p.Instance)
+	default:
 	}
 }
 
