@@ -37,30 +37,43 @@ func newNetIO(conn net.Conn, s *Server) netIO {
 			return newRawIO(conn, raw, &s.bufs)
 		}
 	}
-	buf := make([]byte, 4<<10)
-	return &plainIO{conn: conn, buf: &buf, spawn: s.track.spawn}
+	p := &plainIO{conn: conn, srv: s}
+	p.own = p.small[:]
+	return p
 }
 
-// plainIO is any net.Conn: TLS, or a pipe. Its buffer stays, and every write is done by
-// the flushing goroutine, since it might wait.
+// plainIO is any net.Conn: TLS, or a pipe. It waits with a small buffer of its own, and goes on with a lent one while that
+// comes back full. Every write is done by the flushing goroutine, since it might wait.
 type plainIO struct {
 	conn  net.Conn
-	buf   *[]byte
-	spawn func(func())
+	srv   *Server
+	own   []byte            // owned by the reader, as are the next two: small
+	more  bool              // there may be more than fitted
+	small [plainBuffer]byte // what own is a slice of
 }
+
+// plainBuffer is the size of that small buffer: that of usual messages.
+const plainBuffer = 512
 
 func (p *plainIO) read() (*[]byte, int, error) {
-	n, err := p.conn.Read(*p.buf)
-	if n > 0 {
-		return p.buf, n, nil // an error will be there again
+	buf := &p.own
+	if p.more {
+		buf = p.srv.bufs.get()
 	}
-	if err != nil {
+	n, err := p.conn.Read(*buf)
+	p.more = n == len(*buf)
+	if n == 0 && err != nil {
+		p.release(buf)
 		return nil, 0, fmt.Errorf("read: %w", err)
 	}
-	return p.buf, 0, nil
+	return buf, n, nil // an error will be there again
 }
 
-func (p *plainIO) release(*[]byte) {}
+func (p *plainIO) release(buf *[]byte) {
+	if buf != &p.own {
+		p.srv.bufs.put(buf)
+	}
+}
 
 func (p *plainIO) tryWrite([]byte) (int, error) { return 0, errAgain }
 
@@ -72,7 +85,7 @@ func (p *plainIO) wrote() {}
 
 // close does not wait for the frame, nor for a TLS close alert, to be written.
 func (p *plainIO) close(farewell []byte) {
-	p.spawn(func() { // ends within farewellTimeout and 5 s for the alert; Server.Close waits
+	p.srv.track.spawn(func() { // ends within farewellTimeout and 5 s for the alert; Server.Close waits
 		if farewell != nil {
 			_ = writeWithin(p.conn, farewell, farewellTimeout) // the peer may be gone
 		}

@@ -95,7 +95,7 @@ func (r *rawIO) tryWrite(b []byte) (int, error) {
 // writeNow writes once; it never asks to wait.
 func (r *rawIO) writeNow(fd uintptr) bool {
 	for {
-		n, err := syscall.Write(int(fd), r.wbuf)
+		n, err := writeFD(int(fd), r.wbuf)
 		switch {
 		case errors.Is(err, syscall.EINTR):
 			continue
