@@ -1,8 +1,11 @@
 package edge
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
+	"slices"
+	"unsafe"
 
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 	"github.com/siomesh/siomesh/pkg/engine"
@@ -26,6 +29,9 @@ func (s *Service) broadcast(r *wire.Record) error {
 		return nil
 	}
 	messages := s.messagesOf(protocol.Event, r.Flags, r.Namespace, nil, p)
+	if len(s.recipients) >= manyRecipients {
+		slices.SortFunc(s.recipients, inMemory)
+	}
 	for _, sk := range s.recipients {
 		if r.Flags&wire.FlagLocal != 0 && !sk.ownedBy(r) {
 			continue
@@ -37,6 +43,15 @@ func (s *Service) broadcast(r *wire.Record) error {
 	}
 	clear(s.recipients)
 	return nil
+}
+
+// manyRecipients are as many as do not fit the processor's caches with all that belongs to them. From there on the order
+// in which they are visited counts: connections that were made one after the other lie beside each other.
+const manyRecipients = 256
+
+// inMemory orders sockets as they lie in memory.
+func inMemory(a, b *socket) int {
+	return cmp.Compare(uintptr(unsafe.Pointer(a)), uintptr(unsafe.Pointer(b)))
 }
 
 // deliver queues a packet, or if it is volatile sends it or drops it at once.
