@@ -4,8 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -39,7 +38,7 @@ func newSpreader(tb testing.TB, random bool, edges ...string) *spreader {
 		},
 		FlushInterval: -1,
 		Transport:     &http.Transport{MaxIdleConnsPerHost: 1000, DialContext: s.dial},
-		ErrorLog:      log.New(io.Discard, "", 0), // clients that go
+		ErrorLog:      slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // clients that go
 		ModifyResponse: func(r *http.Response) error {
 			s.mu.Lock()
 			defer s.mu.Unlock()

@@ -109,7 +109,7 @@ func (y *Relay) pass(owner mesh.Address, w http.ResponseWriter, r *http.Request)
 	defer stop()
 	var body *bodyCopy
 	if hasBody {
-		body = startBody(w, r, stream)
+		body = startBody(w, r, stream) //nolint:contextcheck // the stream ends with the request
 	} else if !upgrades(r) { // the server's own timeouts are not for requests that wait
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // not supported = not set
 	}
@@ -133,7 +133,7 @@ func (y *Relay) pass(owner mesh.Address, w http.ResponseWriter, r *http.Request)
 		return err
 	}
 	if !hasBody {
-		_ = stream.CloseWrite() // the owner hears that its packets are with the client
+		_ = stream.CloseWrite() //nolint:contextcheck // the owner hears that its packets are with the client
 	}
 	return stream.Close() //nolint:wrapcheck // never fails
 }

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -111,10 +112,10 @@ func (s *site) do(ctx context.Context, node int, method, query, body string) rep
 	return reply{res.StatusCode, string(b), err}
 }
 
-// open opens a session on polling at a node.
-func (s *site) open(node int) (sid string, session *engine.Session) {
+// open opens a session on polling at the first node.
+func (s *site) open() (sid string, session *engine.Session) {
 	s.tb.Helper()
-	got := s.do(s.tb.Context(), node, http.MethodGet, "transport=polling", "")
+	got := s.do(s.tb.Context(), 0, http.MethodGet, "transport=polling", "")
 	var o struct{ SID string }
 	if err := json.Unmarshal([]byte(strings.TrimPrefix(got.body, "0")), &o); err != nil {
 		s.tb.Fatalf("handshake: %+v, %v", got, err)
@@ -197,7 +198,7 @@ func (s *site) upgrade(node int, sid string) net.Conn {
 
 func TestPolling(t *testing.T) {
 	s := newSite(t, 3, relaytest.Config{})
-	sid, session := s.open(0)
+	sid, session := s.open()
 	s.want("POST elsewhere", s.post(1, sid, "4one"), 200, "ok") // CEN-003
 	s.want("GET elsewhere", s.get(2, sid), 200, "4one")         // CEN-001
 	waiting := s.later(t.Context(), 1, sid, session)
@@ -232,7 +233,7 @@ func TestPolling(t *testing.T) {
 func TestOverlap(t *testing.T) {
 	s := newSite(t, 3, relaytest.Config{})
 	for _, nodes := range [][2]int{{0, 1}, {1, 0}, {1, 2}, {1, 1}} {
-		sid, session := s.open(0)
+		sid, session := s.open()
 		waiting := s.later(t.Context(), nodes[0], sid, session)
 		s.want("second GET", s.get(nodes[1], sid), 400, "")
 		s.want("first GET", <-waiting, 200, "1")
@@ -243,7 +244,7 @@ func TestOverlap(t *testing.T) {
 // CEN-006: the owner's end of the session.
 func TestOwnerCloses(t *testing.T) {
 	s := newSite(t, 2, relaytest.Config{})
-	sid, session := s.open(0)
+	sid, session := s.open()
 	waiting := s.later(t.Context(), 1, sid, session)
 	session.Close()
 	s.want("GET", <-waiting, 200, "1")
@@ -252,8 +253,9 @@ func TestOwnerCloses(t *testing.T) {
 
 // CEN-007: a request that its client gives up ends the session, wherever it was made.
 func TestAborted(t *testing.T) {
-	s := newSite(t, 2, relaytest.Config{})
-	sid, session := s.open(0)
+	reasons := make(chan engine.Reason, 2)
+	s := newSite(t, 2, relaytest.Config{Closed: func(r engine.Reason) { reasons <- r }})
+	sid, session := s.open()
 	ctx, cancel := context.WithCancel(t.Context())
 	waiting := s.later(ctx, 1, sid, session)
 	cancel()
@@ -263,8 +265,8 @@ func TestAborted(t *testing.T) {
 	s.eventually("the end", func() bool { return s.nodes[0].Engine.ClientsCount() == 0 })
 	s.want("GET after it", s.get(0, sid), 400, unknownSID)
 
-	sid, _ = s.open(0) // a POST that never comes whole
-	conn, err := net.Dial("tcp", strings.TrimPrefix(s.urls[1], "http://"))
+	sid, _ = s.open() // a POST that never comes whole
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.urls[1], "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,12 +275,17 @@ func TestAborted(t *testing.T) {
 	s.eventually("a stream", func() bool { return s.nodes[0].Streams.Accepted.Load() > before })
 	_ = conn.Close()
 	s.eventually("the end", func() bool { return s.nodes[0].Engine.ClientsCount() == 0 })
+	for range 2 {
+		if got := <-reasons; got != engine.TransportError {
+			t.Errorf("closed with %q, want %q", got, engine.TransportError)
+		}
+	}
 }
 
 // CEN-008: pings fetched and pongs posted anywhere.
 func TestHeartbeat(t *testing.T) {
 	s := newSite(t, 3, relaytest.Config{Engine: engine.Config{PingInterval: 20 * time.Millisecond}})
-	sid, _ := s.open(0)
+	sid, _ := s.open()
 	for i := range 10 {
 		s.want("ping", s.get(i%3, sid), 200, "2")
 		s.want("pong", s.post((i+1)%3, sid, "3"), 200, "ok")
@@ -294,7 +301,7 @@ func TestHeartbeat(t *testing.T) {
 // CEN-009: an id that nobody has given out, and ids that want to be more than an id.
 func TestUnknown(t *testing.T) {
 	s := newSite(t, 2, relaytest.Config{})
-	sid, _ := s.open(0)
+	sid, _ := s.open()
 	for _, id := range []string{
 		"nobody", "aaaaaaaaaaaaaaaaaaaa", sid[:10], sid[:10] + "aaaaaaaaaaaaaaaaaaaa", "*", ">", "a.b.c", "%3E.%2A", sid[:9] + ".", sid[:10] + ".*.>",
 		strings.Repeat("a", 5000),
@@ -314,7 +321,7 @@ func TestUpgrade(t *testing.T) {
 	for _, stay := range []bool{false, true} {
 		t.Run(fmt.Sprintf("stay=%v", stay), func(t *testing.T) {
 			s := newSite(t, 3, relaytest.Config{Stay: stay})
-			sid, session := s.open(0)
+			sid, session := s.open()
 			waiting := s.later(t.Context(), 2, sid, session)
 			conn := s.dial(1, sid)
 			s.say(conn, "2probe")
@@ -363,7 +370,7 @@ func TestUpgrade(t *testing.T) {
 // CEN-014: an upgrade that fails at another node, and the next one.
 func TestUpgradeFails(t *testing.T) {
 	s := newSite(t, 2, relaytest.Config{})
-	sid, _ := s.open(0)
+	sid, _ := s.open()
 	for range 3 {
 		conn := s.dial(1, sid)
 		s.say(conn, "2probe")
@@ -381,8 +388,8 @@ func TestUpgradeFails(t *testing.T) {
 // CEN-013: the owner leaves while requests of its sessions wait elsewhere.
 func TestOwnerLeaves(t *testing.T) {
 	s := newSite(t, 2, relaytest.Config{Stay: true})
-	sid, session := s.open(0)
-	upgraded, _ := s.open(0)
+	sid, session := s.open()
+	upgraded, _ := s.open()
 	conn := s.upgrade(1, upgraded)
 	s.say(conn, "4x")
 	s.hear(conn, "4x")
@@ -396,13 +403,25 @@ func TestOwnerLeaves(t *testing.T) {
 	s.eventually("no streams", func() bool { return s.nodes[1].Streams.Open.Load() == 0 })
 }
 
+// cpu is the processor time that this process has used, client and servers together.
+func cpu(tb testing.TB) time.Duration {
+	tb.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 // BenchmarkPoll is a message and its echo on polling, a POST and a GET: at the node that has the session, at another one of
 // the same process, and at another one over NATS.
 func BenchmarkPoll(b *testing.B) {
 	run := func(b *testing.B, s *site, node int) {
 		b.Helper()
-		sid, _ := s.open(0)
+		sid, _ := s.open()
 		b.ReportAllocs()
+		before := cpu(b)
+		defer func() { b.ReportMetric(float64(cpu(b)-before)/float64(time.Microsecond)/float64(b.N), "cpu-µs/op") }()
 		for b.Loop() {
 			if got := s.post(node, sid, "4hello"); got.status != http.StatusOK {
 				b.Fatalf("POST: %+v", got)

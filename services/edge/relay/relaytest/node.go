@@ -36,6 +36,7 @@ type Node struct {
 	tunnel *tunnel.Mux
 	stay   bool
 	opened func(*engine.Session)
+	closed func(engine.Reason)
 }
 
 // Config is what a node may be told; the zero value works.
@@ -43,6 +44,7 @@ type Config struct {
 	Engine engine.Config         // all but the hooks that make it a node
 	Stay   bool                  // no session moves to the node that its WebSocket reaches
 	Opened func(*engine.Session) // told of each session that opens here, or has moved here
+	Closed func(engine.Reason)   // told of each that ends here
 	Log    *slog.Logger          // nil logs nothing
 }
 
@@ -52,7 +54,7 @@ func New(b bus.Bus, cfg Config) (*Node, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	n := &Node{
-		self: mesh.Address{Kind: mesh.KindEdge, Instance: mesh.NewInstanceID()}, stay: cfg.Stay, opened: cfg.Opened,
+		self: mesh.Address{Kind: mesh.KindEdge, Instance: mesh.NewInstanceID()}, stay: cfg.Stay, opened: cfg.Opened, closed: cfg.Closed,
 	}
 	names := mesh.Subjects{}
 	n.peers = presence.New(b, names, n.self, func(*siomeshv1.Presence) {}, cfg.Log, presence.Config{})
@@ -138,13 +140,16 @@ func (n *Node) handler(s *engine.Session) engine.Handler {
 		n.opened(s)
 	}
 	if n.stay {
-		return &echo{s}
+		return &echo{n, s}
 	}
-	return &movingEcho{echo{s}}
+	return &movingEcho{echo{n, s}}
 }
 
 // echo sends every message back.
-type echo struct{ s *engine.Session }
+type echo struct {
+	n *Node
+	s *engine.Session
+}
 
 // Message implements engine.Handler.
 func (e *echo) Message(data []byte, binary bool) {
@@ -160,7 +165,11 @@ func (e *echo) Message(data []byte, binary bool) {
 func (e *echo) EndBatch() { e.s.Flush() }
 
 // Closed implements engine.Handler.
-func (e *echo) Closed(engine.Reason, error) {}
+func (e *echo) Closed(reason engine.Reason, _ error) {
+	if e.n.closed != nil {
+		e.n.closed(reason)
+	}
+}
 
 // movingEcho is an echo whose session may move.
 type movingEcho struct{ echo }
