@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -153,6 +154,9 @@ func (c *wsConn) feed(p []byte) (rest []byte) {
 		n, f, err := c.frames.next(p)
 		p = p[n:]
 		switch {
+		case errors.Is(err, errMessageTooBig): // it is skipped, up to the client's close frame
+			c.violated(owner, err)
+			open = false
 		case err != nil:
 			c.violated(owner, err)
 			return nil

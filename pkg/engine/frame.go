@@ -59,6 +59,7 @@ type frameReader struct {
 	inFrame bool      // the header is complete, payload is expected
 	header  ws.Header // of the present frame; Length is what is still to come
 	maskPos int
+	skip    int64 // bytes of a frame too big to be taken that are still to come
 
 	msgOp   ws.OpCode // of the message being joined; 0 = none
 	msg     []byte    // its payload so far
@@ -70,6 +71,11 @@ type frameReader struct {
 // control frame, and returns how many. Without a frame all of p is consumed.
 func (f *frameReader) next(p []byte) (n int, _ frame, err error) {
 	for {
+		if f.skip > 0 {
+			skipped := min(f.skip, int64(len(p)-n))
+			f.skip -= skipped
+			n += int(skipped)
+		}
 		if !f.inFrame {
 			used, ok, err := f.readHeader(p[n:])
 			n += used
@@ -116,11 +122,16 @@ func (f *frameReader) readHeader(p []byte) (used int, ok bool, err error) {
 		return used, false, errFrameLength
 	}
 	if !h.OpCode.IsControl() {
-		if h.Length > f.limit-int64(len(f.msg)) {
-			return used, false, errMessageTooBig
-		}
+		tooBig := h.Length > f.limit-int64(len(f.msg))
 		if h.OpCode != ws.OpContinuation {
 			f.msgOp, f.zipped = h.OpCode, marked
+		}
+		if tooBig {
+			f.skip, f.msg = h.Length, nil
+			if h.Fin {
+				f.msgOp = 0
+			}
+			return used, false, errMessageTooBig
 		}
 	}
 	f.header, f.inFrame, f.maskPos = h, true, 0

@@ -64,6 +64,25 @@ func TestWebSocketViolations(t *testing.T) {
 	})
 }
 
+// The rest of a message that is too big is thrown away: taken for frames it would cut the connection before the client has
+// read why.
+func TestTooBigInPieces(t *testing.T) {
+	onEachConn(t, Config{MaxHTTPBufferSize: 1000}, options{}, func(t *testing.T, e *env) {
+		t.Helper()
+		c, p := e.openWS()
+		head := client(ws.NewTextFrame([]byte(strings.Repeat("\xff", 200<<10))))
+		for len(head) > 0 {
+			n := min(len(head), 40<<10)
+			if _, err := c.conn.Write(head[:n]); err != nil {
+				t.Fatalf("write: %v", err)
+			}
+			head = head[n:]
+		}
+		c.wantClose("\x03\xf1") // WS-006
+		p.waitClosed(TransportError)
+	})
+}
+
 // A message of exactly the limit passes, also with control frames between its fragments.
 func TestWebSocketFragments(t *testing.T) {
 	onEachConn(t, Config{MaxHTTPBufferSize: 1000}, echoing(), func(t *testing.T, e *env) {
