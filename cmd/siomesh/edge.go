@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -20,9 +21,11 @@ import (
 type edgeCommand struct {
 	Listen string `default:":3000" placeholder:"ADDR" help:"Address for clients."`
 
-	natsFlags    `embed:"" set:"internal=127.0.0.1:8301"`
-	engineFlags  `embed:""`
-	processFlags `embed:""`
+	natsFlags       `embed:"" set:"internal=127.0.0.1:8301"`
+	listenFlags     `embed:""`
+	connectionFlags `embed:""`
+	engineFlags     `embed:""`
+	processFlags    `embed:""`
 }
 
 // Run implements the subcommand.
@@ -30,6 +33,9 @@ func (c *edgeCommand) Run(out output) error { return c.do(c, out) }
 
 func (c *edgeCommand) plan() (string, error) {
 	if _, err := c.config(); err != nil {
+		return "", err
+	}
+	if err := c.listenFlags.validate(); err != nil {
 		return "", err
 	}
 	if err := checkAddress("--listen", c.Listen); err != nil {
@@ -48,13 +54,15 @@ func (c *edgeCommand) run(ctx context.Context, log *slog.Logger) error {
 	if cfg.Presence.Metrics, err = presence.NewMetrics(registry); err != nil {
 		return err //nolint:wrapcheck // says what
 	}
-	if err := telemetry.Register(registry, append(cfg.Metrics.Telemetry(), telemetry.Link("edge", cfg.Link.Metrics)...)...); err != nil {
-		return err //nolint:wrapcheck // says what
-	}
-	clients, internal, err := listenBoth(ctx, c.Listen, c.InternalListen)
+	clients, internal, err := c.listenBoth(ctx, c.Listen, c.InternalListen)
 	if err != nil {
 		return err
 	}
+	metrics := append(cfg.Metrics.Telemetry(), telemetry.Link("edge", cfg.Link.Metrics)...)
+	if err := telemetry.Register(registry, append(metrics, clients.telemetry()...)...); err != nil {
+		return errors.Join(err, clients.Close(), internal.Close())
+	}
+	warnOfFileLimit(log, hardFileLimit(), c.MaxConnections, c.MaxTCPConnections)
 	ready := &late{}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return telemetry.Serve(ctx, internal, telemetry.Handler(registry, ready.ok), log) })
@@ -72,7 +80,7 @@ func (c *edgeCommand) run(ctx context.Context, log *slog.Logger) error {
 		ready.set(service.Healthy)
 		g, ctx := errgroup.WithContext(ctx)
 		g.Go(func() error { return service.Run(ctx) })
-		g.Go(func() error { return telemetry.Serve(ctx, clients, service, log) })
+		g.Go(func() error { return c.serveClients(ctx, clients, service, log) })
 		return g.Wait()
 	})
 	return g.Wait() //nolint:wrapcheck // each says where it comes from
@@ -83,5 +91,8 @@ func (c *edgeCommand) config() (edge.Config, error) {
 	if err != nil {
 		return edge.Config{}, fmt.Errorf("edge: %w", err)
 	}
-	return cfg, nil
+	if err := c.admit(&cfg); err != nil {
+		return edge.Config{}, err
+	}
+	return cfg, cfg.Check() //nolint:wrapcheck // says what
 }

@@ -17,6 +17,24 @@ type limitFlags struct {
 	ByteBurst        int     `default:"0" placeholder:"BYTES" help:"Bytes it may send at once, 1024 or more; 0 is one second's worth."`
 }
 
+// connectionFlags bound the clients of an edge, all of them and those of one address.
+type connectionFlags struct {
+	MaxConnections      int     `default:"0" placeholder:"N" help:"Client sessions of this edge; more are refused with status 503. 0 is no limit."`
+	MaxConnectionsPerIP int     `name:"max-connections-per-ip" default:"0" placeholder:"N" help:"Client sessions of one address, or of one IPv6 /64; more are refused with status 429. 0 is no limit. Behind a proxy it takes --trusted-proxies."`
+	AcceptRate          float64 `default:"0" placeholder:"N" help:"New sessions per second; more are refused with status 503. 0 is no limit."`
+	AcceptBurst         int     `default:"0" placeholder:"N" help:"New sessions at once; 0 is one second's worth."`
+}
+
+// admit puts the limits into a configuration.
+func (f *connectionFlags) admit(c *edge.Config) error {
+	if f.MaxConnections < 0 || f.MaxConnectionsPerIP < 0 || f.AcceptBurst < 0 || !(f.AcceptRate >= 0) { // not a number, too
+		return errors.New("--max-connections, --max-connections-per-ip, --accept-rate, --accept-burst: want 0 or more")
+	}
+	c.MaxConnections, c.MaxConnectionsPerIP = f.MaxConnections, f.MaxConnectionsPerIP
+	c.AcceptRate, c.AcceptBurst = f.AcceptRate, f.AcceptBurst
+	return nil
+}
+
 // limit puts the limits into a configuration.
 func (f *limitFlags) limit(c *edge.Config) error {
 	if f.MaxNamespaces < 0 || f.MaxOutboundBytes < 0 || f.MaxUnjoined < 0 {

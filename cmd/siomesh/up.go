@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -31,6 +32,7 @@ type upCommand struct {
 	App            string `default:"chat" help:"Name of the demo application."`
 	Prefix         string `default:"sio" help:"First token of all NATS subjects."`
 
+	listenFlags  `embed:""`
 	engineFlags  `embed:""`
 	policyFlags  `embed:""`
 	processFlags `embed:""`
@@ -41,6 +43,9 @@ func (c *upCommand) Run(out output) error { return c.do(c, out) }
 
 func (c *upCommand) plan() (string, error) {
 	if _, err := c.config(); err != nil {
+		return "", err
+	}
+	if err := c.listenFlags.validate(); err != nil {
 		return "", err
 	}
 	for flag, address := range map[string]string{"--listen": c.Listen, "--internal-listen": c.InternalListen} {
@@ -103,10 +108,14 @@ func (c *upCommand) run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	cfg.Log, cfg.Metrics = log, registry
-	clients, internal, err := listenBoth(ctx, c.Listen, c.InternalListen)
+	clients, internal, err := c.listenBoth(ctx, c.Listen, c.InternalListen)
 	if err != nil {
 		return err
 	}
+	if err := telemetry.Register(registry, clients.telemetry()...); err != nil {
+		return errors.Join(err, clients.Close(), internal.Close())
+	}
+	warnOfFileLimit(log, hardFileLimit(), 0, c.MaxTCPConnections)
 	m, err := siomesh.New(cfg) //nolint:contextcheck // the mesh outlives what makes it
 	if err != nil {
 		return err //nolint:wrapcheck // says where it comes from
@@ -120,7 +129,7 @@ func (c *upCommand) run(ctx context.Context, log *slog.Logger) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.Run(ctx) })
-	g.Go(func() error { return telemetry.Serve(ctx, clients, public, log) })
+	g.Go(func() error { return c.serveClients(ctx, clients, public, log) })
 	g.Go(func() error { return telemetry.Serve(ctx, internal, telemetry.Handler(registry, m.Healthy), log) })
 	g.Go(func() error {
 		select {
@@ -163,11 +172,11 @@ func beside(path string, mesh, page http.Handler) http.Handler {
 }
 
 // listenBoth opens the public and the internal address.
-func listenBoth(ctx context.Context, public, internal string) (clients, operators net.Listener, err error) {
-	var lc net.ListenConfig
-	if clients, err = lc.Listen(ctx, "tcp", public); err != nil {
-		return nil, nil, fmt.Errorf("--listen: %w", err)
+func (f *listenFlags) listenBoth(ctx context.Context, public, internal string) (clients *clientListener, operators net.Listener, err error) {
+	if clients, err = f.listen(ctx, public); err != nil {
+		return nil, nil, err
 	}
+	var lc net.ListenConfig
 	if operators, err = lc.Listen(ctx, "tcp", internal); err != nil {
 		clients.Close()
 		return nil, nil, fmt.Errorf("--internal-listen: %w", err)

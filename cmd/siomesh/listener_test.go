@@ -1,0 +1,302 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/siomesh/siomesh/pkg/engine"
+)
+
+// patience bounds every wait of these tests. What they wait for takes a few hundredths of a second.
+const patience = 15 * time.Second
+
+// front is the address for clients with some flags, before an engine and a page.
+type front struct {
+	tb    testing.TB
+	ln    *clientListener
+	ended chan engine.Reason // of sessions
+}
+
+func startFront(t *testing.T, cfg engine.Config, args ...string) *front {
+	t.Helper()
+	flags := &parsed(t, "edge", args, "").Edge.listenFlags
+	if err := flags.validate(); err != nil {
+		t.Fatal(err)
+	}
+	f := &front{tb: t, ended: make(chan engine.Reason, 10)}
+	srv, err := engine.New(func(*engine.Session, *http.Request) (engine.Handler, error) { return f, nil }, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") })
+	if f.ln, err = flags.listen(t.Context(), "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { // received in the clean-up
+		ended <- flags.serveClients(ctx, f.ln, beside("/engine.io/", srv, page), slog.New(slog.DiscardHandler))
+	}()
+	t.Cleanup(func() {
+		stopping, stopped := context.WithTimeout(context.Background(), patience)
+		defer stopped()
+		if err := srv.Close(stopping); err != nil {
+			t.Errorf("close: %v", err)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return f
+}
+
+func (f *front) Message([]byte, bool)                 {}
+func (f *front) EndBatch()                            {}
+func (f *front) Closed(reason engine.Reason, _ error) { f.ended <- reason }
+
+// line is a connection that speaks no HTTP of its own.
+type line struct {
+	tb   testing.TB
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+// call opens a connection and writes to it.
+func (f *front) call(text string) *line {
+	f.tb.Helper()
+	conn, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", f.ln.Addr().String())
+	if err != nil {
+		f.tb.Fatal(err)
+	}
+	f.tb.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		f.tb.Fatal(err)
+	}
+	_, _ = io.WriteString(conn, text) // a connection that is cut shows in what is read
+	return &line{f.tb, conn, bufio.NewReader(conn)}
+}
+
+// answer reads a response.
+func (l *line) answer() (status int, body string, err error) {
+	res, err := http.ReadResponse(l.in, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(b), err
+}
+
+func (l *line) want(status int) string {
+	l.tb.Helper()
+	got, body, err := l.answer()
+	if got != status {
+		l.tb.Fatalf("got %d %q (%v), want %d", got, body, err, status)
+	}
+	return body
+}
+
+// wantEnd checks that the server ends the connection by itself.
+func (l *line) wantEnd() {
+	l.tb.Helper()
+	b, err := io.ReadAll(l.in)
+	if timeout, ok := err.(net.Error); ok && timeout.Timeout() { //nolint:errorlint // as it comes from the connection
+		l.tb.Fatalf("the connection is still open after %v, got %q", patience, b)
+	}
+}
+
+const open = "GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n"
+
+// A client that does not get to the end of its header, of a first request and of a later one.
+func TestSlowHeaders(t *testing.T) {
+	f := startFront(t, engine.Config{}, "--header-timeout=50ms")
+	for _, first := range []string{"", open} {
+		l := f.call(first + "GET /engine.io/ HTTP/1.1\r\nHost: x\r\nX-Slow")
+		if first != "" {
+			l.want(200)
+		}
+		l.wantEnd()
+	}
+	f.call("").wantEnd() // one that says nothing at all
+}
+
+// A client that does not get to the end of its body: in a session, where nobody reads it, and in the page.
+func TestSlowBody(t *testing.T) {
+	f := startFront(t, engine.Config{BodyTimeout: 50 * time.Millisecond}, "--header-timeout=50ms")
+	sid, _, _ := strings.Cut(strings.TrimPrefix(f.call(open).want(200), `0{"sid":"`), `"`)
+	post := "POST /engine.io/?EIO=4&transport=polling&sid=%s HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n4x"
+	f.call(fmt.Sprintf(post, sid)).wantEnd()
+	select {
+	case reason := <-f.ended:
+		if reason != engine.TransportError {
+			t.Errorf("the session has ended with %q", reason)
+		}
+	case <-time.After(patience):
+		t.Error("the session has not ended")
+	}
+	for request, status := range map[string]int{
+		fmt.Sprintf(post, "nobody"):                                                                    400,
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n":                                     200,
+		"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx":                        200,
+		"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\nConnection: upgrade\r\nContent-Length: 10\r\n\r\n": 200,
+	} {
+		l := f.call(request)
+		l.want(status)
+		l.wantEnd()
+	}
+}
+
+// A header beyond the limit, of few long and of many short lines.
+func TestHugeHeaders(t *testing.T) {
+	f := startFront(t, engine.Config{}, "--max-header-bytes=2048")
+	f.call("GET / HTTP/1.1\r\nHost: x\r\nX-Fits: " + strings.Repeat("x", 1500) + "\r\n\r\n").want(200)
+	for _, header := range []string{"X-Long: " + strings.Repeat("x", 8000), strings.Repeat("X-Many: x\r\n", 800)} {
+		l := f.call("GET / HTTP/1.1\r\nHost: x\r\n" + header)
+		l.want(http.StatusRequestHeaderFieldsTooLarge)
+		l.wantEnd()
+	}
+}
+
+// A connection that is kept alive for nothing; neither a GET that waits nor a WebSocket is one.
+func TestIdleConnections(t *testing.T) {
+	f := startFront(t, engine.Config{PingInterval: 400 * time.Millisecond}, "--idle-timeout=50ms", "--header-timeout=50ms")
+	l := f.call(open)
+	sid, _, _ := strings.Cut(strings.TrimPrefix(l.want(200), `0{"sid":"`), `"`)
+	l.wantEnd()
+	waiting := f.call("GET /engine.io/?EIO=4&transport=polling&sid=" + sid + " HTTP/1.1\r\nHost: x\r\n\r\n")
+	if got := waiting.want(200); got != "2" {
+		t.Errorf("the GET that waits got %q, want a ping", got)
+	}
+	w := f.call(webSocket)
+	for _, want := range []string{"\x81", "\x81\x012"} { // the open packet, a ping
+		if got := w.frame(); !strings.HasPrefix(got, want) {
+			t.Errorf("frame %q, want %q", got, want)
+		}
+	}
+}
+
+const webSocket = "GET /engine.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+
+// frame reads a small frame, behind the 101 if that has not been read yet.
+func (l *line) frame() string {
+	l.tb.Helper()
+	for {
+		if b, err := l.in.Peek(1); err != nil || b[0] == 0x81 {
+			break
+		}
+		if _, err := l.in.ReadString('\n'); err != nil {
+			l.tb.Fatal(err)
+		}
+	}
+	head := make([]byte, 2)
+	if _, err := io.ReadFull(l.in, head); err != nil {
+		l.tb.Fatalf("read frame: %v", err)
+	}
+	body := make([]byte, head[1])
+	if _, err := io.ReadFull(l.in, body); err != nil {
+		l.tb.Fatalf("read frame: %v", err)
+	}
+	return string(head) + string(body)
+}
+
+// Connections beyond the limit are cut at once, WebSockets count until they end, and each that ends makes room for one.
+func TestTooManyConnections(t *testing.T) {
+	f := startFront(t, engine.Config{}, "--max-tcp-connections=2")
+	plain, ws := f.call(open), f.call(webSocket)
+	plain.want(200)
+	ws.frame()
+	for range 3 {
+		l := f.call(open)
+		if status, body, err := l.answer(); err == nil {
+			t.Errorf("a connection too many got %d %q", status, body)
+		}
+	}
+	wantMetrics(t, f.ln, 2, 3)
+	for _, l := range []*line{ws, plain} {
+		l.conn.Close()
+		eventually(t, func() bool { return f.ln.open.Load() == 1 })
+		f.call(open).want(200)
+	}
+	wantMetrics(t, f.ln, 2, 3)
+}
+
+func wantMetrics(t *testing.T, ln *clientListener, want ...float64) {
+	t.Helper()
+	for i, m := range ln.telemetry() {
+		if got := m.Read(); got != want[i] {
+			t.Errorf("%s is %v, want %v", m.Name, got, want[i])
+		}
+	}
+}
+
+// Without a limit connections are counted alike.
+func TestNoConnectionLimit(t *testing.T) {
+	f := startFront(t, engine.Config{})
+	for range 5 {
+		f.call(open).want(200)
+	}
+	wantMetrics(t, f.ln, 5, 0)
+}
+
+func TestListenFlags(t *testing.T) {
+	for _, args := range []string{
+		"--max-tcp-connections=-1", "--header-timeout=0s", "--idle-timeout=-1s", "--max-header-bytes=1023",
+		"--max-connections=-1", "--max-connections-per-ip=-1", "--accept-rate=-1", "--accept-rate=NaN", "--accept-rate=Inf", "--accept-burst=-1",
+	} {
+		if _, err := parsed(t, "edge", []string{args}, "").Edge.plan(); err == nil {
+			t.Errorf("edge %s was accepted", args)
+		}
+	}
+	for _, args := range []string{"--max-tcp-connections=-1", "--header-timeout=0s"} {
+		if _, err := parsed(t, "up", []string{args}, "").Up.plan(); err == nil {
+			t.Errorf("up %s was accepted", args)
+		}
+	}
+	defaults := listenFlags{HeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second, MaxHeaderBytes: 16 << 10}
+	set := listenFlags{MaxTCPConnections: 4, HeaderTimeout: time.Second, IdleTimeout: 2 * time.Second, MaxHeaderBytes: 3000}
+	file := "max-tcp-connections: 4\nheader-timeout: 1s\nidle-timeout: 2s\nmax-header-bytes: 3000"
+	for text, want := range map[string]listenFlags{"": defaults, file: set} {
+		if got := parsed(t, "edge", nil, text).Edge.listenFlags; got != want {
+			t.Errorf("edge, file %q: got %+v, want %+v", text, got, want)
+		}
+		if got := parsed(t, "up", nil, text).Up.listenFlags; got != want {
+			t.Errorf("up, file %q: got %+v, want %+v", text, got, want)
+		}
+	}
+}
+
+func TestFileLimit(t *testing.T) {
+	for _, tt := range []struct {
+		hard          uint64
+		sessions, tcp int
+		needed        string // "" if nothing is said
+	}{
+		{10_000, 0, 0, ""},
+		{9_999, 0, 0, "needed=10000"},
+		{1 << 20, 1_000_000, 0, ""},
+		{1_000_000, 1_000_000, 0, "needed=1000128"},
+		{1_000, 500, 0, ""},
+		{1_000, 500, 900, "needed=1028"},
+		{1_000, 5_000, 800, ""}, // there will never be more than 800
+	} {
+		var log bytes.Buffer
+		warnOfFileLimit(slog.New(slog.NewTextHandler(&log, nil)), tt.hard, tt.sessions, tt.tcp)
+		if got := log.String(); strings.Count(got, "level=WARN") != min(len(tt.needed), 1) || !strings.Contains(got, tt.needed) {
+			t.Errorf("limit %d for %d sessions on %d connections: logged %q, want %q", tt.hard, tt.sessions, tt.tcp, got, tt.needed)
+		}
+	}
+	if hardFileLimit() < 3 { // which every process has
+		t.Errorf("the hard limit is %d", hardFileLimit())
+	}
+}
