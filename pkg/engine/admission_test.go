@@ -356,17 +356,36 @@ func TestUnreadBody(t *testing.T) {
 		{"handshake", "GET /engine.io/?EIO=4&transport=polling", ""}, // its answer is too late then
 		{"method", "PUT /engine.io/?EIO=4&transport=polling", "HTTP/1.1 400 "},
 		{"path", "POST /engine.io", "HTTP/1.1 404 "},
+		{"refused upgrade", "GET /engine.io/?EIO=4&transport=none", "HTTP/1.1 400 "},
 		{"preflight", "OPTIONS /engine.io/?EIO=4&transport=polling", "HTTP/1.1 204 "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				e := newPipeEnv(t, Config{BodyTimeout: 3 * time.Second, CORS: &cors.Options{AllowedOrigins: []string{"*"}}}, options{})
 				start := time.Now()
-				head, _ := e.raw(t, tt.line+" HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n123") // reads up to the end
+				more := ""
+				if strings.Contains(tt.name, "upgrade") {
+					more = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+				}
+				head, _ := e.raw(t, tt.line+" HTTP/1.1\r\nHost: x\r\n"+more+"Content-Length: 10\r\n\r\n123") // reads up to the end
 				if took := time.Since(start); !strings.HasPrefix(head, tt.want) || took > 6*time.Second {
 					t.Errorf("got %q after %v, want %s", head, took, tt.want)
 				}
 			})
 		})
 	}
+}
+
+// A WebSocket whose handshake announced a body lives longer than that may take to come.
+func TestUpgradeWithBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newPipeEnv(t, Config{BodyTimeout: 3 * time.Second, PingInterval: time.Hour}, echoing())
+		up, c := e.shake("", "Content-Length: 10")
+		wantShaken(t, up, c)
+		<-time.After(time.Minute)
+		c.send("4still here")
+		if got := c.text(); got != "4still here" {
+			t.Errorf("got %q", got)
+		}
+	})
 }

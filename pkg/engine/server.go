@@ -88,11 +88,14 @@ func New(accept Accept, cfg Config) (*Server, error) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.track.add()
 	defer s.track.done()
-	if r.ContentLength != 0 && !isUpgrade(r) {
-		if r.Method != http.MethodPost {
+	if r.ContentLength != 0 {
+		upgrade := isUpgrade(r)
+		if upgrade || r.Method != http.MethodPost {
 			s.boundBody(w)
 		}
-		defer s.boundBody(w)
+		if !upgrade { // else the connection may be a WebSocket, whose making takes the bound away
+			defer s.boundBody(w)
+		}
 	}
 	if !s.matches(r) {
 		http.NotFound(w, r)
