@@ -35,7 +35,7 @@ func (c *edgeCommand) plan() (string, error) {
 	if _, err := c.config(); err != nil {
 		return "", err
 	}
-	if err := c.listenFlags.validate(); err != nil {
+	if err := c.validate(); err != nil {
 		return "", err
 	}
 	if err := checkAddress("--listen", c.Listen); err != nil {
@@ -69,7 +69,7 @@ func (c *edgeCommand) run(ctx context.Context, log *slog.Logger) error {
 	g.Go(func() error {
 		b, names, err := c.connect(ctx, "edge", log)
 		if err != nil {
-			clients.Close()
+			_ = clients.Close() // nobody has come yet
 			return err
 		}
 		defer b.Close()

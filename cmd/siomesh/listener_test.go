@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/siomesh/siomesh/internal/natstest"
 	"github.com/siomesh/siomesh/pkg/engine"
 )
 
@@ -71,19 +72,24 @@ type line struct {
 	in   *bufio.Reader
 }
 
-// call opens a connection and writes to it.
 func (f *front) call(text string) *line {
 	f.tb.Helper()
-	conn, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", f.ln.Addr().String())
+	return call(f.tb, f.ln.Addr().String(), text)
+}
+
+// call opens a connection and writes to it.
+func call(tb testing.TB, address, text string) *line {
+	tb.Helper()
+	conn, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", address)
 	if err != nil {
-		f.tb.Fatal(err)
+		tb.Fatal(err)
 	}
-	f.tb.Cleanup(func() { conn.Close() })
+	tb.Cleanup(func() { conn.Close() })
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		f.tb.Fatal(err)
+		tb.Fatal(err)
 	}
 	_, _ = io.WriteString(conn, text) // a connection that is cut shows in what is read
-	return &line{f.tb, conn, bufio.NewReader(conn)}
+	return &line{tb, conn, bufio.NewReader(conn)}
 }
 
 // answer reads a response.
@@ -298,5 +304,49 @@ func TestFileLimit(t *testing.T) {
 	}
 	if hardFileLimit() < 3 { // which every process has
 		t.Errorf("the hard limit is %d", hardFileLimit())
+	}
+}
+
+// What edge and up listen with when they run: the flags reach the address for clients, and its metrics the internal port.
+func TestLimitsOfRuns(t *testing.T) {
+	limits := []string{"--max-tcp-connections=1", "--max-header-bytes=1024", "--log-level=error"}
+	for _, name := range []string{"up", "edge"} {
+		t.Run(name, func(t *testing.T) {
+			listen, internal := freeAddress(t), freeAddress(t)
+			args := append(limits, "--listen", listen, "--internal-listen", internal)
+			var c command
+			if name == "up" {
+				c = &parsed(t, "up", append(args, "--nats-listen=none", "--data-dir", t.TempDir()), "").Up
+			} else {
+				c = &parsed(t, "edge", append(args, "--nats", natstest.Run(t)), "").Edge
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- c.run(ctx, slog.New(slog.DiscardHandler)) }() // received below
+			eventually(t, func() bool { return status(t, internal, "/readyz") != 0 && status(t, listen, "/") != 0 })
+			http.DefaultClient.CloseIdleConnections()
+
+			eventually(t, func() bool { // as soon as the connection before has gone
+				got, _, _ := call(t, listen, "GET / HTTP/1.1\r\nHost: x\r\nX-Long: "+strings.Repeat("x", 8000)).answer()
+				return got == http.StatusRequestHeaderFieldsTooLarge
+			})
+			inside := &site{url: "http://" + internal}
+			shows := func(metric string) bool {
+				_, text, _ := inside.ask(t, http.MethodGet, "/metrics")
+				return strings.Contains(text, "\n"+metric+"\n")
+			}
+			eventually(t, func() bool { return shows("sio_edge_tcp_connections 0") })
+			held := call(t, listen, "")
+			eventually(t, func() bool { return shows("sio_edge_tcp_connections 1") })
+			call(t, listen, "").wantEnd()
+			if shows("sio_edge_tcp_refused_total 0") {
+				t.Error("the connection too many was not counted")
+			}
+			held.conn.Close()
+			cancel()
+			if err := <-ended; err != nil {
+				t.Errorf("run = %v, want nil", err)
+			}
+		})
 	}
 }

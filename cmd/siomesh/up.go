@@ -45,7 +45,7 @@ func (c *upCommand) plan() (string, error) {
 	if _, err := c.config(); err != nil {
 		return "", err
 	}
-	if err := c.listenFlags.validate(); err != nil {
+	if err := c.validate(); err != nil {
 		return "", err
 	}
 	for flag, address := range map[string]string{"--listen": c.Listen, "--internal-listen": c.InternalListen} {
@@ -178,7 +178,7 @@ func (f *listenFlags) listenBoth(ctx context.Context, public, internal string) (
 	}
 	var lc net.ListenConfig
 	if operators, err = lc.Listen(ctx, "tcp", internal); err != nil {
-		clients.Close()
+		_ = clients.Close() // nobody has come yet
 		return nil, nil, fmt.Errorf("--internal-listen: %w", err)
 	}
 	return clients, operators, nil
