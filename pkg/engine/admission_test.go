@@ -2,7 +2,6 @@ package engine
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"net/http"
 	"strings"
@@ -338,12 +337,16 @@ func TestAdmissionConfig(t *testing.T) {
 		}
 	}
 	accept := func(*Session, *http.Request) (Handler, error) { return nil, nil }
-	for _, c := range []Config{
-		{MaxConnections: -1}, {MaxConnectionsPerIP: -1}, {AcceptRate: -1}, {AcceptRate: math.NaN()}, {AcceptRate: math.Inf(1)},
-		{AcceptRate: 1, AcceptBurst: -1},
+	for name, c := range map[string]Config{
+		"negative connections":        {MaxConnections: -1},
+		"negative connections per IP": {MaxConnectionsPerIP: -1},
+		"negative rate":               {AcceptRate: -1},
+		"no rate":                     {AcceptRate: math.NaN()},
+		"infinite rate":               {AcceptRate: math.Inf(1)},
+		"negative burst":              {AcceptRate: 1, AcceptBurst: -1},
 	} {
 		if _, err := New(accept, c); err == nil {
-			t.Errorf("%s was accepted", fmt.Sprintf("%+v", c))
+			t.Errorf("%s was accepted", name)
 		}
 	}
 }
