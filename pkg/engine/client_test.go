@@ -2,9 +2,12 @@ package engine
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -34,8 +37,13 @@ func parseOpen(tb testing.TB, text string) opened {
 		tb.Fatalf("got %q, want an open packet", text)
 	}
 	var o opened
-	if err := json.Unmarshal([]byte(text[1:]), &o); err != nil {
+	fields := map[string]any{}
+	if err := errors.Join(json.Unmarshal([]byte(text[1:]), &o), json.Unmarshal([]byte(text[1:]), &fields)); err != nil {
 		tb.Fatalf("open packet %q: %v", text, err)
+	}
+	names := slices.Sorted(maps.Keys(fields))
+	if want := []string{"maxPayload", "pingInterval", "pingTimeout", "sid", "upgrades"}; !slices.Equal(names, want) { // EIO-002
+		tb.Errorf("open packet with %q, want exactly %q", names, want)
 	}
 	return o
 }

@@ -60,9 +60,9 @@ func TestPollingCompression(t *testing.T) {
 		{"deflate alone", Config{}, "deflate", []*Message{text(long)}, "deflate"},                                 // POL-026
 		{"gzip refused", Config{}, "gzip;q=0, *", []*Message{text(long)}, "deflate"},                              // POL-026
 		{"deflate liked better", Config{}, "gzip;q=0.5, Deflate;Q=0.9", []*Message{text(long)}, "deflate"},        // POL-026
-		{"everything", Config{HTTPCompressionThreshold: 1}, "gzip", []*Message{text("")}, "gzip"},                 // POL-027
+		{"everything", Config{HTTPCompressionThreshold: 1}, "gzip", []*Message{text("")}, "gzip"},                 // POL-027: 1 for all
 		{"larger threshold", Config{HTTPCompressionThreshold: 5000}, "gzip", []*Message{text(long)}, ""},          // POL-027
-		{"below the threshold", Config{}, "gzip", []*Message{text(short)}, ""},                                    // POL-028
+		{"below the threshold", Config{}, "gzip", []*Message{text(short)}, ""},                                    // POL-028, POL-027: 0 for the default
 		{"two below it", Config{}, "gzip", []*Message{text(short), text("x")}, "gzip"},                            // POL-028: of the payload
 		{"disabled", Config{DisableHTTPCompression: true}, "gzip", []*Message{text(long)}, ""},                    // POL-029
 		{"not for this message", Config{}, "gzip", []*Message{plain(long)}, ""},                                   // POL-030

@@ -131,7 +131,7 @@ var conformanceCases = []struct {
 	{"message/polling invalid packet", false, func(t *testing.T, e *env) { // POL-005
 		t.Helper()
 		c := e.openPolling()
-		wantResponse(e.tb, c.post("abc"), 400, "")
+		wantResponse(e.tb, c.post("abc"), 400, "") // POL-005: told at once
 		c.wantGone()
 		c.p.waitClosed(ParseError)
 	}},
@@ -187,9 +187,12 @@ var conformanceCases = []struct {
 	{"heartbeat/polling", true, func(t *testing.T, e *env) { // HB-001
 		t.Helper()
 		c := e.openPolling()
+		last := time.Now()
 		for range 3 {
 			c.wantGet(200, "2")
+			within(t, "ping", time.Since(last), 300*time.Millisecond, 1)
 			c.wantPost("3")
+			last = time.Now()
 		}
 	}},
 	{"heartbeat/polling timeout", true, func(t *testing.T, e *env) { // HB-003, at the very instant
@@ -197,6 +200,7 @@ var conformanceCases = []struct {
 		c := e.openPolling()
 		<-time.After(500 * time.Millisecond)
 		c.wantGone()
+		c.p.waitClosed(PingTimeout)
 	}},
 	{"heartbeat/websocket", true, func(t *testing.T, e *env) { // HB-002
 		t.Helper()

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/rs/cors"
@@ -20,7 +21,7 @@ func corsOf(h http.Header) corsHeaders {
 
 // EVT-013 to EVT-016: all options of CORS, on a preflight and on what follows.
 func TestCORSOptions(t *testing.T) {
-	const origin = "https://good-origin.example"
+	const origin, stranger = "https://good-origin.example", "https://bad-origin.example"
 	preflight := func(e *env, origin, method, headers string) response {
 		return e.do(t.Context(), http.MethodOptions, "transport=polling", "", "Origin", origin,
 			"Access-Control-Request-Method", method, "Access-Control-Request-Headers", headers)
@@ -41,11 +42,17 @@ func TestCORSOptions(t *testing.T) {
 			origin: origin, methods: method, headers: "x-my", credentials: "true",
 		})
 	}
-	check("handshake", all.do(t.Context(), http.MethodGet, "transport=polling", "", "Origin", origin), 200, corsHeaders{
-		origin: origin, credentials: "true", // EVT-014
-	})
-	const stranger = "https://bad-origin.example"
-	check("preflight of a stranger", preflight(all, stranger, "GET", "x-my"), 204, corsHeaders{}) // EVT-015
+	handshake := all.do(t.Context(), http.MethodGet, "transport=polling", "", "Origin", origin)
+	check("handshake", handshake, 200, corsHeaders{origin: origin, credentials: "true"}) // EVT-014
+	for what, h := range map[string]http.Header{"handshake": handshake.header, "preflight": preflight(all, origin, "GET", "x-my").header} {
+		if got := strings.Join(h.Values("Vary"), ", "); !strings.Contains(got, "Origin") { // EVT-013, EVT-014: or a cache mixes them up
+			t.Errorf("%s: Vary %q", what, got)
+		}
+	}
+	open := newEnv(t, Config{CORS: &cors.Options{AllowedOrigins: []string{"*"}}}, options{})
+	check("preflight of anybody", preflight(open, stranger, "POST", "x-my"), 204, corsHeaders{origin: "*", methods: "POST", headers: "x-my"})       // EVT-013
+	check("handshake of anybody", open.do(t.Context(), http.MethodGet, "transport=polling", "", "Origin", stranger), 200, corsHeaders{origin: "*"}) // EVT-014
+	check("preflight of a stranger", preflight(all, stranger, "GET", "x-my"), 204, corsHeaders{})                                                   // EVT-015
 	check("handshake of a stranger", all.do(t.Context(), http.MethodGet, "transport=polling", "", "Origin", stranger), 200, corsHeaders{})
 	check("refusal", all.do(t.Context(), http.MethodPost, "transport=polling", "", "Origin", origin), 400, corsHeaders{
 		origin: origin, credentials: "true", // EVT-017
@@ -58,8 +65,11 @@ func TestCORSOptions(t *testing.T) {
 	check("preflight", preflight(own, origin, "PUT", "x-one,x-two"), 200, corsHeaders{ // EVT-016
 		origin: origin, methods: "PUT", headers: "x-one,x-two", age: "123",
 	})
-	check("preflight for another method", preflight(own, origin, "DELETE", "x-one"), 200, corsHeaders{})
-	check("preflight for another header", preflight(own, origin, "PUT", "x-three"), 200, corsHeaders{})
+	check("preflight for a method of several", preflight(own, origin, "GET", "x-two"), 200, corsHeaders{ // EVT-016
+		origin: origin, methods: "GET", headers: "x-two", age: "123",
+	})
+	check("preflight for another method", preflight(own, origin, "DELETE", "x-one"), 200, corsHeaders{})                 // EVT-016
+	check("preflight for another header", preflight(own, origin, "PUT", "x-three"), 200, corsHeaders{})                  // EVT-016
 	check("handshake", own.do(t.Context(), http.MethodGet, "transport=polling", "", "Origin", origin), 200, corsHeaders{ // EVT-016
 		origin: origin, expose: "X-Shown",
 	})

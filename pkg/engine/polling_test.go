@@ -17,20 +17,30 @@ import (
 func TestPollingHeaders(t *testing.T) {
 	e := newEnv(t, Config{}, echoing())
 	c := e.openPolling()
-	post := c.post("4x", "User-Agent", "Mozilla/4.0 (compatible;MSIE 8.0)")
+	post := c.post("4x", "User-Agent", "Mozilla/4.0 (compatible;MSIE 8.0)") // POL-022
 	get := c.get()
 	c.wantPost("4y")
-	trident := e.do(t.Context(), http.MethodGet, "transport=polling&sid="+c.sid, "", "User-Agent", "Mozilla/5.0 (Windows NT 6.3; Trident/7.0; rv:11.0) like Gecko")
+	const oldest, old = "Mozilla/4.0 (compatible;MSIE 8.0)", "Mozilla/5.0 (Windows NT 6.3; Trident/7.0; rv:11.0) like Gecko"
+	trident := e.do(t.Context(), http.MethodGet, "transport=polling&sid="+c.sid, "", "User-Agent", old)
+	c.wantPost("4z")
+	other := e.do(t.Context(), http.MethodGet, "transport=polling&sid="+c.sid, "", "User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
 	for name, tt := range map[string]struct {
 		res      response
 		ct, n, x string
 	}{
 		"post": {post, "text/html", "2", "0"}, "get": {get, "text/plain; charset=UTF-8", "2", ""},
 		"trident": {trident, "text/plain; charset=UTF-8", "2", "0"}, // POL-022
+		"firefox": {other, "text/plain; charset=UTF-8", "2", ""},    // POL-022
 	} {
 		h := tt.res.header
 		if h.Get("Content-Type") != tt.ct || h.Get("Content-Length") != tt.n || h.Get("Cache-Control") != "no-store" || h.Get("X-Xss-Protection") != tt.x {
 			t.Errorf("%s: headers %v", name, h)
+		}
+	}
+	for _, agent := range []string{oldest, old} {
+		res := e.do(t.Context(), http.MethodGet, "transport=polling", "", "User-Agent", agent)
+		if h := res.header; h.Get("X-Xss-Protection") != "0" || h.Get("Cache-Control") != "no-store" { // POL-022, POL-020
+			t.Errorf("handshake of %s: headers %v", agent, h)
 		}
 	}
 }
@@ -51,7 +61,7 @@ func TestPostRefused(t *testing.T) {
 			e := newEnv(t, Config{}, options{})
 			c := e.openPolling()
 			get := c.goGet()
-			wantResponse(t, c.post(tt.body, "Content-Type", tt.contentType), 400, "")
+			wantResponse(t, c.post(tt.body, "Content-Type", tt.contentType), 400, "") // POL-005, POL-006, POL-016
 			wantResponse(t, wait(t, get), 200, "1")
 			c.wantGone()
 			c.p.waitClosed(tt.reason)
@@ -66,6 +76,7 @@ func TestPostRefused(t *testing.T) {
 func TestPostLimit(t *testing.T) {
 	e := newEnv(t, Config{MaxHTTPBufferSize: 1000}, options{})
 	c := e.openPolling()
+	limit := int(parseOpen(t, e.do(t.Context(), http.MethodGet, "transport=polling", "").body).MaxPayload) // EIO-003: what is told is what holds
 	post := func(n int, chunked bool) response {
 		body := io.Reader(strings.NewReader("4" + strings.Repeat("x", n-1)))
 		if chunked {
@@ -84,9 +95,9 @@ func TestPostLimit(t *testing.T) {
 		return response{status: res.StatusCode, body: string(b), err: err}
 	}
 	for _, chunked := range []bool{false, true} {
-		wantResponse(t, post(1001, chunked), 413, "")   // POL-012, POL-015
-		wantResponse(t, post(1000, chunked), 200, "ok") // POL-013, POL-017
-		wantResponse(t, post(5, chunked), 200, "ok")    // POL-013, POL-017
+		wantResponse(t, post(limit+1, chunked), 413, "") // POL-012, POL-015
+		wantResponse(t, post(limit, chunked), 200, "ok") // POL-013, POL-017
+		wantResponse(t, post(5, chunked), 200, "ok")     // POL-013, POL-017
 	}
 	if got := c.p.waitMessages(4); len(got) != 4 || len(got[0]) != 2+999 {
 		t.Errorf("got %d messages", len(got))

@@ -54,6 +54,67 @@ func TestServerClose(t *testing.T) {
 	})
 }
 
+// HB-013: a session that has ended leaves no timer behind, whatever it was waiting for.
+func TestEndedSessionsHaveNoTimers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newPipeEnv(t, Config{}, options{})
+		for name, end := range map[string]func() *peer{
+			"polling": func() *peer {
+				c := e.openPolling()
+				get := c.goGet()
+				c.wantPost("1")
+				wait(t, get)
+				return c.p
+			},
+			"polling amid a heartbeat": func() *peer {
+				c := e.openPolling()
+				c.wantGet(200, "2")
+				_ = c.post("abc")
+				return c.p
+			},
+			"polling, closing": func() *peer {
+				c := e.openPolling()
+				c.p.s.Close()
+				c.wantGet(200, "6\x1e1")
+				return c.p
+			},
+			"polling, probed": func() *peer {
+				c := e.openPolling()
+				w := c.probe()
+				c.p.s.Discard(ForcedClose)
+				w.wantClose("")
+				return c.p
+			},
+			"upgraded": func() *peer {
+				c := e.openPolling()
+				w := c.upgrade()
+				w.send("1")
+				w.wantClose("")
+				return c.p
+			},
+			"websocket": func() *peer {
+				c, p := e.openWS()
+				_ = c.conn.Close()
+				return p
+			},
+			"websocket, closed by the server": func() *peer {
+				c, p := e.openWS()
+				p.s.Close()
+				c.wantClose("")
+				return p
+			},
+		} {
+			<-end().closed
+			synctest.Wait()
+			e.srv.wheel.mu.Lock()
+			if n := e.srv.wheel.armed; n != 0 { // HB-013
+				t.Errorf("%s: %d timers are left", name, n)
+			}
+			e.srv.wheel.mu.Unlock()
+		}
+	})
+}
+
 // Close gives up when its context ends, and says so.
 func TestServerCloseTimeout(t *testing.T) {
 	hold := make(chan struct{})

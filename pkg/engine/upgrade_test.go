@@ -171,7 +171,11 @@ func TestUpgradeWhileClosing(t *testing.T) {
 func TestUpgradeKeepsSession(t *testing.T) {
 	e := newEnv(t, Config{}, options{})
 	c := e.openPolling()
-	c.upgrade()
+	address := c.p.s.RemoteAddr()
+	w := c.upgrade()
+	if got := c.p.s.RemoteAddr(); got != address || got == w.conn.LocalAddr().String() { // UPG-013, EIO-035: that of the first request
+		t.Errorf("address %q, was %q, and is not that of the new connection", got, address)
+	}
 	if n := e.srv.ClientsCount(); n != 1 || len(e.peers) != 0 {
 		t.Errorf("%d sessions, %d more accepted", n, len(e.peers))
 	}

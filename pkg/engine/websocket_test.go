@@ -141,7 +141,7 @@ func TestWebSocketClose(t *testing.T) {
 	onEachConn(t, Config{MaxOutboundBytes: 64 << 20}, options{}, func(t *testing.T, e *env) {
 		t.Helper()
 		c, p := e.openWS()
-		const n, size = 100, 64 << 10 // WS-011
+		const n, size = 100, 64 << 10
 		for i := range n {
 			data := make([]byte, size)
 			_, _ = rand.Read(data) // never fails
