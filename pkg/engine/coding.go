@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"net/http"
 	"strconv"
 	"strings"
 )
@@ -13,16 +12,30 @@ const (
 )
 
 // codingFor returns the content coding for a payload of n bytes, "" for none (POL-025 to POL-030).
-func (s *Server) codingFor(r *http.Request, msgs []*Message, n int) string {
+func (s *Server) codingFor(accept []string, msgs []*Message, n int) string {
 	if s.cfg.DisableHTTPCompression || n < s.cfg.HTTPCompressionThreshold {
 		return ""
 	}
 	for _, m := range msgs {
 		if !m.plain {
-			return acceptedCoding(r.Header["Accept-Encoding"])
+			return acceptedCoding(accept)
 		}
 	}
 	return ""
+}
+
+// zipped returns the payload of m alone in a content coding, compressed by whoever needs it first; nil if that failed.
+func (m *Message) zipped(z *compressor, coding string) []byte {
+	e := &m.more().gzip
+	if coding == codingDeflate {
+		e = &m.more().zlib
+	}
+	e.once.Do(func() {
+		if data, err := z.body(nil, coding, m.pollingText()); err == nil {
+			e.frame = data
+		}
+	})
+	return e.frame
 }
 
 // acceptedCoding returns the coding that a client likes best, gzip of equals.

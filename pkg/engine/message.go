@@ -22,13 +22,15 @@ type Message struct {
 	forms atomic.Pointer[forms] // nil until the first is wanted
 }
 
-// forms are those encodings of a binary message that not every session needs. Each is built
+// forms are those encodings of a message that not every session needs. Each is built
 // by the first that does.
 type forms struct {
 	base64   encoding // as text
 	base64V3 encoding // the same for protocol 3
 	typed    encoding // as binary for protocol 3
 	deflated encoding // compressed; empty if that is no shorter
+	gzip     encoding // a whole polling payload, compressed; no frame
+	zlib     encoding // the same in the coding deflate
 }
 
 // encoding is one of them.

@@ -12,6 +12,9 @@ import (
 type pollRequest struct {
 	answer     chan pollAnswer // of capacity 1
 	afterProbe bool            // it came after the probe's answer
+	alarm      alarm           // closes longer
+	longer     chan struct{}   // closed when it has waited for parkAfter
+	parked     *parked         // where it waits then; nil in the HTTP server; guarded by Session.mu
 }
 
 // pollAnswer is one payload, or a refusal.
@@ -22,7 +25,8 @@ type pollAnswer struct {
 
 // servePoll serves a GET: it waits for packets and answers with all that are queued.
 func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
-	p := &pollRequest{answer: make(chan pollAnswer, 1)}
+	p := &pollRequest{answer: make(chan pollAnswer, 1), longer: make(chan struct{})}
+	p.alarm.target = p
 	refusal, overlap := s.startPoll(p)
 	if refusal != nil {
 		s.srv.refuse(w, r, refusal)
@@ -34,16 +38,39 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 	}
 	// The server's own timeouts are for requests that are being read, not for those that wait.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // not supported = not set
+	if !p.afterProbe && s.mayPark(w, r) {
+		s.srv.wheel.arm(&p.alarm, s.srv.wheel.now()+parkAfter)
+		defer s.srv.wheel.stop(&p.alarm)
+	}
+	select {
+	case a := <-p.answer:
+		s.writePoll(w, r, a)
+	case <-p.longer:
+		if !s.park(w, r, p) {
+			s.waitPoll(w, r, p)
+		}
+	case <-r.Context().Done():
+		s.quitPoll(w, r, p)
+	}
+}
+
+// waitPoll waits for the answer to a GET that cannot be parked.
+func (s *Session) waitPoll(w http.ResponseWriter, r *http.Request, p *pollRequest) {
 	select {
 	case a := <-p.answer:
 		s.writePoll(w, r, a)
 	case <-r.Context().Done():
-		if s.abortPoll(p) {
-			w.WriteHeader(http.StatusBadRequest) // for whoever is still there, say a proxy
-			return
-		}
-		s.writePoll(w, r, <-p.answer) // it was answered in that moment
+		s.quitPoll(w, r, p)
 	}
+}
+
+// quitPoll ends the session of a client that has given its GET up.
+func (s *Session) quitPoll(w http.ResponseWriter, r *http.Request, p *pollRequest) {
+	if s.abortPoll(p) {
+		w.WriteHeader(http.StatusBadRequest) // for whoever is still there, say a proxy
+		return
+	}
+	s.writePoll(w, r, <-p.answer) // it was answered in that moment
 }
 
 // startPoll makes p the waiting GET, or says why it cannot be.
@@ -95,6 +122,9 @@ func (s *Session) answerPollLocked(msgs ...*Message) {
 		}
 	}
 	s.poll.answer <- pollAnswer{msgs: msgs}
+	if s.poll.parked != nil {
+		s.poll.parked.poke()
+	}
 	s.poll = nil
 }
 
@@ -118,19 +148,12 @@ func (s *Session) writePoll(w http.ResponseWriter, r *http.Request, a pollAnswer
 	}
 	buf := s.srv.bufs.get()
 	defer s.srv.bufs.put(buf)
-	body := (*buf)[:0]
-	if n := s.dialect.payloadLen(a.msgs); n > cap(body) {
-		body = make([]byte, 0, n)
-	}
-	body = s.dialect.appendPayload(body, a.msgs)
+	body, coding := s.payload((*buf)[:0], a.msgs, r.Header["Accept-Encoding"])
 	h := w.Header()
 	h.Set("Content-Type", s.dialect.payloadType(a.msgs))
 	s.srv.headers(h, r)
-	if coding := s.srv.codingFor(r, a.msgs, len(body)); coding != "" {
-		if zipped, err := s.srv.zip.body(nil, coding, body); err == nil {
-			body = zipped
-			h.Set("Content-Encoding", coding)
-		}
+	if coding != "" {
+		h.Set("Content-Encoding", coding)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	rc := http.NewResponseController(w)
@@ -145,6 +168,28 @@ func (s *Session) writePoll(w http.ResponseWriter, r *http.Request, a pollAnswer
 		return
 	}
 	s.wrotePoll(a.msgs)
+}
+
+// payload returns the body that msgs make and its content coding, "" for none. It is in buf, unless that is too small or the
+// body is shared with other clients: so is a single message's that is compressed.
+func (s *Session) payload(buf []byte, msgs []*Message, accept []string) (body []byte, coding string) {
+	n := s.dialect.payloadLen(msgs)
+	coding = s.srv.codingFor(accept, msgs, n)
+	if coding != "" && len(msgs) == 1 && (s.dialect == dialect{}) {
+		if zipped := msgs[0].zipped(s.srv.zip, coding); zipped != nil {
+			return zipped, coding
+		}
+	}
+	if n > cap(buf) {
+		buf = make([]byte, 0, n)
+	}
+	body = s.dialect.appendPayload(buf, msgs)
+	if coding != "" {
+		if zipped, err := s.srv.zip.body(nil, coding, body); err == nil {
+			return zipped, coding
+		}
+	}
+	return body, ""
 }
 
 // wrotePoll tells that a payload is out; one of the transport's own was never flushed.
