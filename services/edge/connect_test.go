@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -66,8 +67,13 @@ func TestInvalidNamespace(t *testing.T) {
 		app.announce(func(p *siomeshv1.Presence) {
 			p.Namespaces = []*siomeshv1.Namespace{{Match: &siomeshv1.Namespace_Dynamic{Dynamic: true}}}
 		})
-		c.send("40/x,", "40,") // may exist; did exist
-		c.expect()
+		c.send("40/x,", "40,") // the app is asked about both, and knows them
+		w.pass(time.Second)
+		got := c.take()
+		slices.Sort(got)
+		if len(got) != 2 || !strings.HasPrefix(got[0], `40/x,{"sid":`) || !strings.HasPrefix(got[1], `40{"sid":`) {
+			t.Errorf("of a dynamic app: got %q", got)
+		}
 	})
 }
 
