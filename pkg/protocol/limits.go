@@ -30,7 +30,9 @@ type Limits struct {
 	MaxBytes int
 }
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults returns l with what its zero fields stand for, and no limit higher
+// than it can be. It is for parsers beside this package.
+func (l Limits) WithDefaults() Limits {
 	if l.MaxAttachments <= 0 {
 		l.MaxAttachments = DefaultMaxAttachments
 	}

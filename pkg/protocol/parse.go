@@ -18,7 +18,7 @@ import (
 //   - in binary packets, objects with "_placeholder":true and other keys than num;
 //   - text that is not UTF-8.
 func Parse(text []byte, lim Limits) (Packet, error) {
-	lim = lim.withDefaults()
+	lim = lim.WithDefaults()
 	if len(text) == 0 {
 		return Packet{}, malformed(text, 0, "empty packet")
 	}
