@@ -392,3 +392,23 @@ func TestUpgradeWithBody(t *testing.T) {
 		}
 	})
 }
+
+// A session that cannot go on where it has moved leaves no seat anywhere.
+func TestSeatsOfFailedMove(t *testing.T) {
+	p := newPair(t, Config{MaxConnections: 1, MaxConnectionsPerIP: 1}, options{peer: func(p *peer) { p.state = "state" }})
+	p.relay.srv.cfg.Adopt = func(*Session, []byte) (Handler, error) {
+		p.relay.wantSeats(1)
+		return nil, errors.New("no")
+	}
+	w := p.visitor().probe()
+	w.send("5")
+	w.wantEnd()
+	for _, e := range []*env{p.owner, p.relay} {
+		eventually(t, "free seat", func() bool {
+			e.srv.seats.mu.Lock()
+			defer e.srv.seats.mu.Unlock()
+			return e.srv.seats.open == 0
+		})
+		e.wantSeats(0)
+	}
+}

@@ -156,11 +156,13 @@ func (s *Server) adopt(conn net.Conn, deflate bool, first, state []byte) error {
 		}
 		session.out, session.outBytes = append(session.out, msg), session.outBytes+msg.Len()
 	}
+	session.seat = s.seats.add(e.Remote)
 	handler, err := s.cfg.Adopt(session, e.Handler)
 	if err != nil {
+		session.seat.leave()
 		return fmt.Errorf("adopt session: %w", err)
 	}
-	session.handler, session.seat = handler, s.seats.add(e.Remote)
+	session.handler = handler
 	c := newWSConn(s, conn, session.dialect)
 	c.frames.deflate = deflate
 	c.setOwner(wsTransport{session})
