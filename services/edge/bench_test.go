@@ -32,6 +32,12 @@ type bench struct {
 
 func newBench(tb testing.TB, b bus.Bus) *bench {
 	tb.Helper()
+	return newBenchOn(tb, b, func(ln net.Listener) net.Listener { return ln })
+}
+
+// newBenchOn is newBench with a listener that wrap has seen.
+func newBenchOn(tb testing.TB, b bus.Bus, wrap func(net.Listener) net.Listener) *bench {
+	tb.Helper()
 	s, err := New(b, mesh.Subjects{}, slog.New(slog.DiscardHandler), Config{})
 	if err != nil {
 		tb.Fatal(err)
@@ -39,7 +45,9 @@ func newBench(tb testing.TB, b bus.Bus) *bench {
 	at := mesh.Address{Kind: mesh.KindApp, App: "chat", Instance: mesh.NewInstanceID()}
 	s.apps.update(presence.Peer{Address: at, Info: &siomeshv1.Presence{}})
 	s.running.Store(true)
-	hs := httptest.NewServer(s)
+	hs := httptest.NewUnstartedServer(s)
+	hs.Listener = wrap(hs.Listener)
+	hs.Start()
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
