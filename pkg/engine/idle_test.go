@@ -2,10 +2,15 @@ package engine
 
 import (
 	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"net/http"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,5 +109,66 @@ func TestHeartbeatGivesTheStackBack(t *testing.T) {
 	}
 	if want := []int{3, 6}; !slices.Equal(changes, want) {
 		t.Errorf("the reader changed before reads %v, want %v", changes, want)
+	}
+}
+
+// writerIO notes who writes.
+type writerIO struct {
+	sinkIO
+	writer string
+}
+
+func (w *writerIO) tryWrite(b []byte) (int, error) {
+	id, _, _ := bytes.Cut(stack(), []byte(" ["))
+	w.writer = string(id)
+	return w.sinkIO.tryWrite(b)
+}
+
+// Who sends writes, there and then: no goroutine waits for something to write.
+func TestSenderWrites(t *testing.T) {
+	s, c, _, _ := newSinkSession(t)
+	out := &writerIO{}
+	c.io = out
+	before := runtime.NumGoroutine()
+	if err := s.Send(NewText([]byte("x"))); err != nil {
+		t.Fatal(err)
+	}
+	id, _, _ := bytes.Cut(stack(), []byte(" ["))
+	if out.writer != string(id) || out.written == 0 {
+		t.Errorf("%d bytes written by %q, want all by %q", out.written, out.writer, id)
+	}
+	if after := runtime.NumGoroutine(); after > before {
+		t.Errorf("%d goroutines more", after-before)
+	}
+}
+
+// All deadlines of sessions hang on the wheel: the other timers of this package are for moments in which a request or a
+// handshake waits anyway.
+func TestTimers(t *testing.T) {
+	allowed := map[string]bool{"wheel.go NewTimer": true, "post.go NewTimer": true, "v3.go After": true}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			of, ok := sel.X.(*ast.Ident)
+			timers := []string{"After", "AfterFunc", "NewTicker", "NewTimer", "Tick"}
+			if use := name + " " + sel.Sel.Name; ok && of.Name == "time" && slices.Contains(timers, sel.Sel.Name) && !allowed[use] {
+				t.Errorf("%s: time.%s", name, sel.Sel.Name)
+			}
+			return true
+		})
 	}
 }
