@@ -49,6 +49,7 @@ func TestOneWriteForEachFrame(t *testing.T) {
 	all := broadcast(0, wire.Selector{}, text)
 	all.Origin, all.Namespace = e.app.addr.Instance, sk.namespace
 	from := mesh.Address{Kind: mesh.KindRooms, Instance: mesh.NewInstanceID()}
+	eventually(t, "the handshake and the open packet", func() bool { return ln.writes.Load() == 2 })
 	writes, bytes := ln.writes.Load(), ln.bytes.Load()
 	for i := range int64(frames) {
 		for _, r := range []*wire.Record{to, all, to, to, all} {
