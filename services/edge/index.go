@@ -18,11 +18,20 @@ type index struct {
 
 type members struct {
 	sockets map[*socket]struct{}
-	ids     map[string]*socket // own rooms
-	rooms   map[string]map[*socket]struct{}
+	ids     map[string]*socket              // own rooms
+	rooms   map[string]map[*socket]struct{} // joined ones, and the hidden ones of users
 }
 
-// add makes an accepted socket visible in its namespace, its own room and the rooms it joined so far.
+// names sets the user of a socket, before add.
+func (x *index) names(sk *socket, user string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !sk.indexed {
+		sk.user = user
+	}
+}
+
+// add makes an accepted socket visible in its namespace, its own room, its user's, and the rooms it joined so far.
 func (x *index) add(sk *socket) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -37,13 +46,16 @@ func (x *index) add(sk *socket) {
 	for room := range sk.rooms {
 		m.enter(sk, room)
 	}
+	if sk.user != "" {
+		m.enter(sk, wire.UserRoom(sk.user))
+	}
 }
 
 // join adds a socket to a room; before add it is only remembered. It reports whether the socket was not in it.
 func (x *index) join(sk *socket, room string) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if _, in := sk.rooms[room]; in || sk.removed || room == sk.id {
+	if _, in := sk.rooms[room]; in || sk.removed || room == sk.id || wire.IsUserRoom(room) {
 		return false
 	}
 	if sk.rooms == nil {
@@ -78,7 +90,7 @@ func (x *index) isIn(sk *socket, namespace []byte, except []string) bool {
 		return false
 	}
 	for _, room := range except {
-		if _, in := sk.rooms[room]; in || room == sk.id {
+		if _, in := sk.rooms[room]; in || room == sk.id || sk.user != "" && room == wire.UserRoom(sk.user) {
 			return false
 		}
 	}
@@ -113,6 +125,9 @@ func (x *index) remove(sk *socket) []string {
 	if sk.indexed {
 		delete(m.sockets, sk)
 		delete(m.ids, sk.id)
+		if sk.user != "" {
+			m.exit(sk, wire.UserRoom(sk.user))
+		}
 		if len(m.sockets) == 0 {
 			delete(x.namespaces, string(sk.namespace))
 		}

@@ -166,6 +166,7 @@ func (s *Service) accept(sk *socket, r *wire.Record) error {
 	for _, room := range a.GetRooms() {
 		s.index.join(sk, room)
 	}
+	s.index.names(sk, a.GetUser())
 	s.index.add(sk)
 	s.cfg.Metrics.joined()
 	s.queue(sk.conn, protocol.Connect, engine.NewText(protocol.Append(nil, protocol.Packet{

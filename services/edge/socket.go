@@ -49,6 +49,7 @@ type socket struct {
 	watched atomic.Bool // the app instance wants copies of broadcasts
 
 	// Guarded by index.mu.
+	user    string              // from the auth verdict, "" before add
 	rooms   map[string]struct{} // joined rooms without its own
 	indexed bool                // in the index: accepted and not removed
 	removed bool

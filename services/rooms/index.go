@@ -32,9 +32,10 @@ type member struct {
 type namespace struct {
 	name    string
 	ids     map[string]*member // own rooms: every socket id is a room
-	rooms   map[string]*room
+	rooms   map[string]*room   // joined ones, and the hidden ones of users
 	edges   tally
-	entries int // accepted and pending ones; the namespace is forgotten with the last
+	watch   *watch // nil: nobody wants to hear of its rooms
+	entries int    // accepted and pending ones; the namespace is forgotten with the last
 }
 
 // room is a joined room: who is in it and how many of them each edge holds.
@@ -71,11 +72,13 @@ func (t *tally) add(e *edge, n int) {
 type index struct {
 	namespaces map[string]*namespace
 	edges      map[mesh.InstanceID]*edge
+	watches    map[string]*watch // by namespace
+	happened   []*watch          // that have something to tell
 	visit      uint64
 }
 
 func newIndex() *index {
-	return &index{namespaces: map[string]*namespace{}, edges: map[mesh.InstanceID]*edge{}}
+	return &index{namespaces: map[string]*namespace{}, edges: map[mesh.InstanceID]*edge{}, watches: map[string]*watch{}}
 }
 
 // entry returns the socket's entry, made pending if there is none. It is nil if its edge is not registered.
@@ -88,7 +91,7 @@ func (x *index) entry(addr wire.SocketAddr, ns []byte) *member {
 	if m == nil {
 		n := x.namespaces[string(ns)]
 		if n == nil {
-			n = &namespace{name: string(ns), ids: map[string]*member{}, rooms: map[string]*room{}}
+			n = &namespace{name: string(ns), ids: map[string]*member{}, rooms: map[string]*room{}, watch: x.watches[string(ns)]}
 			x.namespaces[n.name] = n
 		}
 		m = &member{addr: addr, edge: e, ns: n}
@@ -105,16 +108,20 @@ func (x *index) accept(m *member, id, user string) {
 	}
 	m.accepted, m.id, m.user = true, id, user
 	delete(m.rooms, id)
+	x.came(m, id)
 	m.ns.ids[id] = m
 	m.ns.edges.add(m.edge, 1)
+	if user != "" {
+		m.ns.enter(wire.UserRoom(user), m)
+	}
 	for name := range m.rooms {
-		m.ns.enter(name, m)
+		x.enter(m, name)
 	}
 }
 
-// join adds the member to a room; its own room it never leaves.
+// join adds the member to a room; its own room it never leaves, and hidden ones are not joined.
 func (x *index) join(m *member, name string) {
-	if _, in := m.rooms[name]; in || m.accepted && name == m.id {
+	if _, in := m.rooms[name]; in || m.accepted && name == m.id || wire.IsUserRoom(name) {
 		return
 	}
 	if m.rooms == nil {
@@ -122,7 +129,7 @@ func (x *index) join(m *member, name string) {
 	}
 	m.rooms[name] = struct{}{}
 	if m.accepted {
-		m.ns.enter(name, m)
+		x.enter(m, name)
 	}
 }
 
@@ -133,7 +140,7 @@ func (x *index) leave(m *member, name string) {
 	}
 	delete(m.rooms, name)
 	if m.accepted {
-		m.ns.exit(name, m)
+		x.exit(m, name)
 	}
 }
 
@@ -151,11 +158,15 @@ func (x *index) remove(addr wire.SocketAddr) {
 
 func (x *index) detach(m *member) {
 	if m.accepted {
-		for name := range m.rooms {
-			m.ns.exit(name, m)
-		}
 		if m.ns.ids[m.id] == m {
 			delete(m.ns.ids, m.id)
+			x.went(m, m.id)
+		}
+		for name := range m.rooms {
+			x.exit(m, name)
+		}
+		if m.user != "" {
+			m.ns.exit(wire.UserRoom(m.user), m)
 		}
 		m.ns.edges.add(m.edge, -1)
 	}
@@ -283,6 +294,18 @@ func (x *index) count(ns string, rooms, except []string) int {
 		n.each(name, tell)
 	}
 	return total
+}
+
+// enter adds an accepted member to a room that it was not in.
+func (x *index) enter(m *member, name string) {
+	x.came(m, name)
+	m.ns.enter(name, m)
+}
+
+// exit takes it out.
+func (x *index) exit(m *member, name string) {
+	m.ns.exit(name, m)
+	x.went(m, name)
 }
 
 func (n *namespace) enter(name string, m *member) {

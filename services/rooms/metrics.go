@@ -14,6 +14,8 @@ type Metrics struct {
 	Gone       atomic.Uint64 // sockets that edges reported as gone
 	EdgesEnded atomic.Uint64
 	EdgesFull  atomic.Uint64 // links that broke because an edge left too much unapplied
+
+	RoomEventsMissed atomic.Uint64 // how often an app instance took no more room events
 }
 
 func (m *Metrics) operation(k wire.Kind) {
@@ -49,5 +51,11 @@ func (m *Metrics) edgeEnded() {
 func (m *Metrics) edgeFull() {
 	if m != nil {
 		m.EdgesFull.Add(1)
+	}
+}
+
+func (m *Metrics) roomEventsMissed() {
+	if m != nil {
+		m.RoomEventsMissed.Add(1)
 	}
 }

@@ -41,6 +41,8 @@ func (s *Service) operation(from mesh.Address, r *wire.Record) error {
 		err = s.serverReply(r)
 	case wire.KindJoinAll, wire.KindLeaveAll, wire.KindCloseAll:
 		err = s.toAll(p, r)
+	case wire.KindWatchRooms:
+		s.watchRooms(p.origin, r)
 	default:
 		err = s.toSocket(p, r)
 	}

@@ -134,7 +134,10 @@ func (s *Service) peerChanged(change presence.Change, p presence.Peer) {
 			if e := s.index.edges[p.Instance]; e != nil {
 				s.edgeEnded(e)
 			}
-			delete(s.origins, p.Instance)
+			if o := s.origins[p.Instance]; o != nil {
+				s.unwatchAll(o)
+				delete(s.origins, p.Instance)
+			}
 			s.EndFrame()
 		})
 		s.links.Drop(p.Instance)
@@ -174,13 +177,16 @@ func (s *Service) EndFrame() {
 	}
 	clear(s.overfull)
 	s.overfull = s.overfull[:0]
+	s.tellAllRooms()
 	s.confirmAll()
 	s.batch.Flush()
 }
 
-// toApp appends a record to the link to an app instance that sends operations. Confirmations that a break may have lost are
-// said again after a while.
-func (s *Service) toApp(o *origin, r *wire.Record) {
+// toApp appends a record to the link to an app instance that sends operations.
+func (s *Service) toApp(o *origin, r *wire.Record) { s.append(s.appLink(o), r) }
+
+// appLink returns that link. Confirmations that a break may have lost are said again after a while, and that room events were.
+func (s *Service) appLink(o *origin) *link.Link {
 	if o.link == nil {
 		l := s.links.Link(o.addr)
 		o.link = l
@@ -189,9 +195,10 @@ func (s *Service) toApp(o *origin, r *wire.Record) {
 				return
 			}
 			o.link, o.retell = nil, true
+			s.watcherBroke(o)
 		})
 	}
-	s.append(o.link, r)
+	return o.link
 }
 
 func (s *Service) append(l *link.Link, r *wire.Record) {

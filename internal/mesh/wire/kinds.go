@@ -41,7 +41,8 @@ const (
 	KindAsk         Kind = 31 // a broadcast with acknowledgement; Ack = request id   Body: Selector, uvarint milliseconds, then Packet
 	KindServerEmit  Kind = 32 // an event to the other app instances of the namespace; Ack = request id or 0; ends at rooms   Body: Packet
 	KindServerReply Kind = 33 // the answer to request Ack of another instance; ends at rooms   Body: Strings, that instance's id; then Packet
-	// 34 to 39 are reserved.
+	KindWatchRooms  Kind = 34 // the app instance wants the room events of Namespace; ends at rooms   Body: 1, or empty for no more
+	// 35 to 39 are reserved.
 
 	// Rooms → app.
 	KindConfirm       Kind = 40 // operations up to Op of Partition are applied         Body: empty
@@ -52,6 +53,7 @@ const (
 	KindServerEvent   Kind = 45 // an event of Origin, another app instance; Ack = its request id or 0   Body: Packet
 	KindServerTargets Kind = 46 // the app instances that request Ack went to       Body: Strings, instance ids
 	KindServerAnswer  Kind = 47 // the answer of Origin to request Ack              Body: Packet
+	KindRoomEvents    Kind = 49 // changes of rooms of Namespace, see roomevents.go  Body: Strings, threes of what, room, socket id
 
 	// Edge → rooms, and rooms → edge.
 	KindHello Kind = 48 // edge: register me under this Lease; rooms: you are under this one, 0: under none   Body: empty
@@ -87,8 +89,9 @@ func (k Kind) Known() bool {
 	case KindConnect, KindEvent, KindReply, KindDisconnect, KindAckFailed, KindCopy, KindJoined, KindLeft,
 		KindAskIDs, KindAskReply, KindAskEnd,
 		KindAccept, KindRefuse, KindUnknown, KindEmit, KindAck, KindJoin, KindLeave, KindClose, KindBroadcast, KindHandled, KindData,
-		KindWatch, KindJoinAll, KindLeaveAll, KindCloseAll, KindAsk, KindServerEmit, KindServerReply,
+		KindWatch, KindJoinAll, KindLeaveAll, KindCloseAll, KindAsk, KindServerEmit, KindServerReply, KindWatchRooms,
 		KindConfirm, KindGone, KindEdgeEnded, KindOpFailed, KindAskEdges, KindServerEvent, KindServerTargets, KindServerAnswer,
+		KindRoomEvents,
 		KindHello,
 		KindStreamOpen, KindStreamData, KindStreamReset, KindStreamCredit:
 		return true
