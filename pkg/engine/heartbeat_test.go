@@ -43,6 +43,21 @@ func TestHeartbeatInstants(t *testing.T) {
 		poll.p.waitClosed(PingTimeout)
 		within(t, "timeout", time.Since(start), 8*time.Second, 1)
 
+		<-time.After(3456 * time.Microsecond) // between two ticks again
+		start = time.Now()
+		poll = e.openPolling()
+		<-time.After(8*time.Second - time.Nanosecond)
+		wantResponse(t, poll.post("4x"), 200, "ok") // HB-005
+		poll.p.waitClosed(PingTimeout)
+		within(t, "timeout", time.Since(start), 11*time.Second, 2) // HB-012
+
+		start = time.Now()
+		poll = e.openPolling()
+		<-time.After(8 * time.Second)
+		poll.wantGone() // HB-003, though the tick is still to come
+		poll.p.waitClosed(PingTimeout)
+		within(t, "timeout", time.Since(start), 8*time.Second, 1)
+
 		start = time.Now() // HB-007: a GET that waits is answered
 		poll = e.openPolling()
 		poll.wantGet(200, "2")
@@ -144,13 +159,28 @@ func TestHeartbeatAcrossUpgrade(t *testing.T) {
 		c.p.waitClosed(PingTimeout)
 		within(t, "timeout", time.Since(start), 13*time.Second, 1)
 
+		c = e.openPolling() // a ping that came by polling may be answered on WebSocket
+		c.wantGet(200, "2")
+		<-time.After(time.Second)
+		upgraded := time.Now()
+		w = c.upgrade()
+		for range 5 { // HB-008: no timeout while pongs continue
+			w.send("3")
+			if got := w.text(); got != "2" {
+				t.Fatalf("got %q, want a ping", got)
+			}
+			within(t, "ping", time.Since(upgraded), 5*time.Second, 2)
+			upgraded = time.Now()
+		}
+
 		c = e.openPolling()
 		c.wantGet(200, "2")
-		upgraded := time.Now()
+		<-time.After(time.Second)
+		upgraded = time.Now()
 		w = c.upgrade()
 		w.wantClose("")
 		c.p.waitClosed(PingTimeout)
-		within(t, "timeout", time.Since(upgraded), 3*time.Second, 2)
+		within(t, "timeout", time.Since(upgraded), 3*time.Second, 2) // HB-008: it is armed anew
 	})
 }
 

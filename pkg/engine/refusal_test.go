@@ -113,7 +113,7 @@ func TestRefusals(t *testing.T) {
 		{"unknown transport", "GET", "transport=tcp", 400, unknown, ctx{"transport": "tcp"}},                                                                           // EIO-012
 		{"constructor", "GET", "transport=constructor", 400, unknown, ctx{"transport": "constructor"}},                                                                 // EIO-013
 		{"proto", "GET", "transport=__proto__", 400, unknown, ctx{"transport": "__proto__"}},                                                                           // EIO-014
-		{"webtransport", "GET", "transport=webtransport", 400, unknown, ctx{"transport": "webtransport"}},                                                              // EIO-015
+		{"webtransport", "GET", "transport=webtransport", 400, unknown, ctx{"transport": "webtransport"}},                                                              // EIO-015, EPA-005..007
 		{"webtransport with a sid", "GET", "transport=webtransport&sid=" + c.sid, 400, unknown, ctx{"transport": "webtransport"}},                                      // EIO-015
 		{"unknown sid", "GET", "transport=polling&sid=x", 400, `{"code":1,"message":"Session ID unknown"}`, ctx{"sid": "x"}},                                           // EIO-016, CLI-010
 		{"proto sid", "GET", "transport=polling&sid=__proto__", 400, `{"code":1,"message":"Session ID unknown"}`, ctx{"sid": "__proto__"}},                             // EIO-017

@@ -35,6 +35,26 @@ func TestAllowRequestComesFirst(t *testing.T) {
 	})
 }
 
+// TestSessionID: an edge's session id names the edge, so that any other can find it, and then as much as the engine's own.
+func TestSessionID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{})
+		seen := map[string]bool{}
+		for range 100 {
+			_, text, _ := w.request(http.MethodGet, "", "")
+			sid, _, _ := strings.Cut(strings.TrimPrefix(text, `0{"sid":"`), `"`)
+			secret, own := strings.CutPrefix(sid, w.edge.Self().Instance.String())
+			if !own || len(secret) != 20 || strings.Trim(secret, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" { // EIO-030
+				t.Fatalf("got %s", text)
+			}
+			if seen[secret] { // EIO-030
+				t.Fatalf("%q twice", secret)
+			}
+			seen[secret] = true
+		}
+	})
+}
+
 func TestGenerateID(t *testing.T) {
 	for secret, ok := range map[string]bool{
 		"0123456789abcdef": true, "ABCXYZabcxyz-_09": true, strings.Repeat("a", 64): true,
