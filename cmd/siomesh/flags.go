@@ -140,6 +140,8 @@ type engineFlags struct {
 	corsFlags   `embed:""`
 	cookieFlags `embed:""`
 	limitFlags  `embed:""`
+
+	connectionFlags `embed:""`
 }
 
 // String says what is worth knowing at a glance.
@@ -181,7 +183,7 @@ func (f *engineFlags) config() (edge.Config, error) {
 		DisableHTTPCompression: !f.HTTPCompression, HTTPCompressionThreshold: max(f.HTTPCompressionThreshold, 1),
 		PerMessageDeflate: f.PerMessageDeflate, PerMessageDeflateThreshold: max(f.PerMessageDeflateThreshold, 1),
 	}
-	if err := f.limit(&cfg); err != nil {
+	if err := errors.Join(f.limit(&cfg), f.admit(&cfg)); err != nil {
 		return edge.Config{}, err
 	}
 	return cfg, cfg.Check() //nolint:wrapcheck // says what

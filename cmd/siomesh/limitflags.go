@@ -17,9 +17,9 @@ type limitFlags struct {
 	ByteBurst        int     `default:"0" placeholder:"BYTES" help:"Bytes it may send at once, 1024 or more; 0 is one second's worth."`
 }
 
-// connectionFlags bound the clients of an edge, all of them and those of one address.
+// connectionFlags bound the clients of a server, all of them and those of one address.
 type connectionFlags struct {
-	MaxConnections      int     `default:"0" placeholder:"N" help:"Client sessions of this edge; more are refused with status 503. 0 is no limit."`
+	MaxConnections      int     `default:"0" placeholder:"N" help:"Client sessions of this edge or, with up, of the mesh; more are refused with status 503. 0 is no limit."`
 	MaxConnectionsPerIP int     `name:"max-connections-per-ip" default:"0" placeholder:"N" help:"Client sessions of one address, or of one IPv6 /64; more are refused with status 429. 0 is no limit. Behind a proxy it takes --trusted-proxies."`
 	AcceptRate          float64 `default:"0" placeholder:"N" help:"New sessions per second; more are refused with status 503. 0 is no limit."`
 	AcceptBurst         int     `default:"0" placeholder:"N" help:"New sessions at once; 0 is one second's worth."`

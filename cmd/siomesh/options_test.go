@@ -36,10 +36,7 @@ func TestSettingsReachTheEngine(t *testing.T) {
 	}
 	all := append(append(endpointSettings(dist), sessionSettings()...), append(cookieSettings(), corsSettings()...)...)
 	all = append(all, limitSettings()...)
-	edgeOnly := map[string]bool{} // up has no such option
-	for _, s := range connectionSettings() {
-		all, edgeOnly[s.name] = append(all, s), true
-	}
+	all = append(all, connectionSettings()...)
 	covered := map[string]bool{ // of the mesh, not of the engine; TestEngineFlags has the rates
 		"app-wait": true, "trusted-proxies": true, "upgrade-wait": true, // which e2e shows
 		"events-per-second": true, "event-burst": true, "bytes-per-second": true, "byte-burst": true,
@@ -51,12 +48,10 @@ func TestSettingsReachTheEngine(t *testing.T) {
 			t.Parallel()
 			s.seen(t, startEdge(t, append(with, asFlag(s)), ""))
 		})
-		if !edgeOnly[s.name] {
-			t.Run(s.name+" up", func(t *testing.T) {
-				t.Parallel()
-				s.seen(t, startUp(t, append(with, asFlag(s), "--handshake-policy=tokens", `--tokens=[{"token":"t"}]`)))
-			})
-		}
+		t.Run(s.name+" up", func(t *testing.T) {
+			t.Parallel()
+			s.seen(t, startUp(t, append(with, asFlag(s), "--handshake-policy=tokens", `--tokens=[{"token":"t"}]`)))
+		})
 		t.Run(s.name+" file", func(t *testing.T) {
 			t.Parallel()
 			s.seen(t, startEdge(t, with, s.name+": "+s.value))
@@ -66,10 +61,7 @@ func TestSettingsReachTheEngine(t *testing.T) {
 			s.seen(t, startEdge(t, with, ""))
 		})
 	}
-	var only struct {
-		engineFlags
-		connectionFlags
-	}
+	var only struct{ engineFlags }
 	parser, err := kong.New(&only)
 	if err != nil {
 		t.Fatal(err)

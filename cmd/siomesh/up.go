@@ -94,6 +94,8 @@ func (c *upCommand) config() (siomesh.Config, error) {
 		DisableHTTPCompression: edge.DisableHTTPCompression, HTTPCompressionThreshold: edge.HTTPCompressionThreshold,
 		PerMessageDeflate: edge.PerMessageDeflate, PerMessageDeflateThreshold: edge.PerMessageDeflateThreshold,
 		MaxNamespaces: edge.MaxNamespaces, MaxUnjoined: edge.MaxUnjoined, MaxOutboundBytes: edge.MaxOutboundBytes,
+		MaxConnections: edge.MaxConnections, MaxConnectionsPerIP: edge.MaxConnectionsPerIP,
+		AcceptRate: edge.AcceptRate, AcceptBurst: edge.AcceptBurst,
 		EventsPerSecond: edge.EventsPerSecond, EventBurst: edge.EventBurst,
 		BytesPerSecond: edge.BytesPerSecond, ByteBurst: edge.ByteBurst,
 		AuthPolicies: c.Policy, AuthKeys: siomesh.AuthKeys(c.keys()), AuthExternal: c.Auth == "external",
@@ -115,7 +117,7 @@ func (c *upCommand) run(ctx context.Context, log *slog.Logger) error {
 	if err := telemetry.Register(registry, clients.telemetry()...); err != nil {
 		return errors.Join(err, clients.Close(), internal.Close())
 	}
-	warnOfFileLimit(log, hardFileLimit(), 0, c.MaxTCPConnections)
+	warnOfFileLimit(log, hardFileLimit(), c.MaxConnections, c.MaxTCPConnections)
 	m, err := siomesh.New(cfg) //nolint:contextcheck // the mesh outlives what makes it
 	if err != nil {
 		return err //nolint:wrapcheck // says where it comes from

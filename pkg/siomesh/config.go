@@ -67,6 +67,12 @@ type Config struct {
 	MaxUnjoined int
 	// MaxOutboundBytes bounds what waits to be sent to one client, which is closed beyond it; default 4 MiB.
 	MaxOutboundBytes int64
+	// MaxConnections bounds the client sessions of the mesh, MaxConnectionsPerIP those of one client address - of an IPv6 /64 -
+	// and AcceptRate the new ones per second, of which AcceptBurst may come at once, default one second's worth; 0 is no limit.
+	// The others are refused with status 503, or 429 for the address, before AllowRequest is asked.
+	MaxConnections, MaxConnectionsPerIP int
+	AcceptRate                          float64
+	AcceptBurst                         int
 	// EventsPerSecond and BytesPerSecond limit what a client may send on each of its sockets, 0 is no limit; EventBurst and
 	// ByteBurst are what may come at once, default one second's worth. A client that exceeds a limit loses nothing, and is not
 	// read for a while. A verdict of the auth service may set other limits for its socket.
@@ -171,6 +177,8 @@ func (c Config) edge() (edge.Config, error) {
 			DisableCredentials: c.DisableCORSCredentials, MaxAge: c.CORSMaxAge, OptionsSuccessStatus: c.CORSOptionsSuccessStatus,
 		},
 		MaxNamespaces: c.MaxNamespaces, MaxUnjoined: c.MaxUnjoined, MaxOutboundBytes: c.MaxOutboundBytes,
+		MaxConnections: c.MaxConnections, MaxConnectionsPerIP: c.MaxConnectionsPerIP,
+		AcceptRate: c.AcceptRate, AcceptBurst: c.AcceptBurst,
 		EventsPerSecond: c.EventsPerSecond, EventBurst: c.EventBurst,
 		BytesPerSecond: c.BytesPerSecond, ByteBurst: c.ByteBurst,
 		InitialPacket: c.InitialPacket, AuthHandshake: c.AuthHandshake,
