@@ -265,11 +265,12 @@ func (c *wsConn) pong(owner connOwner, payload []byte) bool {
 
 // violated ends the connection of a client that broke the WebSocket protocol (WS-006).
 func (c *wsConn) violated(owner connOwner, err error) {
+	if !errors.Is(err, errMessageTooBig) { // where the next frame begins is not known: maybe with the next read
+		c.frames = frameReader{limit: c.frames.limit, deflate: c.frames.deflate}
+	}
 	owner.lost(TransportError, err)
-	if _, open := c.current(); open {
+	if _, open := c.current(); open { // else it is ending already
 		c.shutdown(closeFrameCode(closeCode(err)), true)
-	} else {
-		c.kill()
 	}
 }
 

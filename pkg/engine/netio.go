@@ -42,18 +42,18 @@ func newNetIO(conn net.Conn, s *Server) netIO {
 	return p
 }
 
-// plainIO is any net.Conn: TLS, or a pipe. It waits with a small buffer of its own, and goes on with a lent one while that
+// plainIO is any net.Conn: TLS, or a pipe. It waits with a tiny buffer of its own, and goes on with a lent one while that
 // comes back full. Every write is done by the flushing goroutine, since it might wait.
 type plainIO struct {
 	conn  net.Conn
 	srv   *Server
-	own   []byte            // owned by the reader, as are the next two: small
-	more  bool              // there may be more than fitted
-	small [plainBuffer]byte // what own is a slice of
+	own   []byte // owned by the reader, as are the next two: a slice of small
+	more  bool   // there may be more than fitted
+	small [plainBuffer]byte
 }
 
-// plainBuffer is the size of that small buffer: that of usual messages.
-const plainBuffer = 512
+// plainBuffer is the size of that buffer: the beginning of a frame without any of its payload, which would have to be copied.
+const plainBuffer = 2
 
 func (p *plainIO) read() (*[]byte, int, error) {
 	buf := &p.own
