@@ -52,7 +52,7 @@ func TestIdle(t *testing.T) {
 func TestWaves(t *testing.T) {
 	s, url := startFake(t, faults{})
 	internal, collections := startAccount(t, 1)
-	o := benchIdle(t, url, "waves", "--conns", "5", "--waves", "2", "--internal", internal)
+	o := benchIdle(t, url, "waves", "--conns", "5", "--warm-up-waves", "1", "--waves", "2", "--internal", internal)
 	o.mustSucceed(t)
 	if s.opened != 15 || collections.Load() != 3 {
 		t.Errorf("%d connections, %d collections, want 15 and 3", s.opened, collections.Load())
@@ -61,7 +61,7 @@ func TestWaves(t *testing.T) {
 		t.Errorf("worst is %v %%, want 0.2", got)
 	}
 	internal, _ = startAccount(t, 15)
-	benchIdle(t, url, "waves", "--conns", "5", "--waves", "2", "--internal", internal).mustFail(t, "wave_2_anonymous_kb is 1030, 3.0 % off")
+	benchIdle(t, url, "waves", "--conns", "5", "--warm-up-waves", "1", "--waves", "2", "--internal", internal).mustFail(t, "wave_2_anonymous_kb is 1030, 3.0 % off")
 }
 
 func TestAccountMissing(t *testing.T) {

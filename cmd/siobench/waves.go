@@ -9,14 +9,16 @@ import (
 const tolerance = 0.02
 
 // runWaves opens all connections and closes them, several times over, and fails unless the server is then what it was after
-// the first time: the warm-up, after which it may keep what it needs for as many connections.
+// the warm-up: from that it may keep what as many connections need at most, say the lists of a runtime that never shrink.
 func runWaves(cfg *config, r *report) error {
 	r.param("conns", cfg.conns)
 	r.param("polling", cfg.polling)
+	r.param("warm_up_waves", cfg.warmWaves)
 	r.param("waves", cfg.waves)
 	var baseline account
 	worst := 0.0
-	for wave := range cfg.waves + 1 {
+	for i := range cfg.warmWaves + cfg.waves {
+		wave := i + 1 - cfg.warmWaves // 0 ends with the baseline
 		links, err := idleLinks(cfg, r, cfg.conns)
 		if err != nil {
 			return fmt.Errorf("wave %d: %w", wave, err)
@@ -32,6 +34,10 @@ func runWaves(cfg *config, r *report) error {
 			return err
 		}
 		name := fmt.Sprintf("wave_%d_", wave)
+		if wave < 0 {
+			r.add(fmt.Sprintf("warm_up_%d_anonymous_kb", i+1), a.AnonymousKB)
+			continue
+		}
 		if wave == 0 {
 			name, baseline = "baseline_", a
 		}
