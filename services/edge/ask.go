@@ -2,7 +2,6 @@ package edge
 
 import (
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -100,8 +99,7 @@ func (s *Service) ask(r *wire.Record) error {
 	}
 	p, err := s.packet(body)
 	if err != nil {
-		s.cfg.Metrics.unreadable()
-		s.log.Debug("ask ignored", slog.String("instance", r.Origin.String()), slog.Any("err", err))
+		s.ignored(r, err)
 		s.toAsker(&s.batch, r.Origin, &wire.Record{Kind: wire.KindAskEnd, Flags: wire.FlagControl, Ack: r.Ack, Body: wire.AppendStrings(nil, nil)})
 		return nil
 	}
@@ -109,9 +107,14 @@ func (s *Service) ask(r *wire.Record) error {
 	s.recipients = s.index.selection(s.recipients[:0], r.Namespace, rooms, except)
 	ids := s.expect(k, r)
 	s.toAsker(&s.batch, k.to, &wire.Record{Kind: wire.KindAskIDs, Flags: wire.FlagControl, Ack: k.request, Body: wire.AppendStrings(nil, ids)})
-	messages := s.messagesOf(protocol.Event, r.Flags, r.Namespace, fmt.Append(nil, k.id), p)
+	out, err := s.outgoing(protocol.Event, r.Flags, r.Namespace, fmt.Append(nil, k.id), p)
+	if err != nil { // then all are silent
+		s.ignored(r, err)
+		clear(s.recipients)
+		s.recipients = s.recipients[:0]
+	}
 	for _, sk := range s.recipients {
-		s.deliver(sk.conn, protocol.Event, r.Flags, messages)
+		s.deliver(sk.conn, r.Flags, out)
 		if sk.watched.Load() {
 			sk.copy(&s.batch, body)
 		}

@@ -82,6 +82,8 @@ type Config struct {
 	BytesPerSecond  float64 // of the arguments and attachments of packets
 	ByteBurst       int     // at least 1024
 
+	PacketParser string // ParserJSON or ParserMsgpack: how clients write packets, default JSON
+
 	Parser   protocol.Limits
 	Presence presence.Config
 	Link     link.Config
@@ -106,6 +108,9 @@ func (c Config) withDefaults() Config {
 	c.MaxNamespaces = orDefault(c.MaxNamespaces, 64)
 	if c.MaxUnjoined == 0 {
 		c.MaxUnjoined = 10_000
+	}
+	if c.PacketParser == "" {
+		c.PacketParser = ParserJSON
 	}
 	if c.Parser.MaxBytes <= 0 {
 		c.Parser.MaxBytes = maxPacket

@@ -17,7 +17,7 @@ type conn struct {
 	handshake []byte // siomesh.v1.Handshake without auth, encoded since it is rarely looked at
 
 	// Owned by the session's handler calls.
-	decoder *protocol.Decoder
+	decoder decoder
 	batch   link.Batch
 
 	mu      sync.Mutex
@@ -197,7 +197,7 @@ func (c *conn) comeBack(namespace []byte) {
 
 // send writes a packet without attachments to the client; mu may be held.
 func (c *conn) send(p protocol.Packet) {
-	if err := c.session.Send(engine.NewText(protocol.Append(nil, p))); err == nil {
+	if err := c.session.Send(c.s.message(p)); err == nil {
 		c.s.cfg.Metrics.packetOut(p.Type, 1)
 	}
 }

@@ -20,15 +20,19 @@ func (s *Service) broadcast(r *wire.Record) error {
 	}
 	p, err := s.packet(body)
 	if err != nil {
-		s.cfg.Metrics.unreadable()
-		s.log.Debug("broadcast ignored", slog.String("instance", r.Origin.String()), slog.Any("err", err))
+		s.ignored(r, err)
 		return nil
 	}
 	s.recipients = s.index.selection(s.recipients[:0], r.Namespace, rooms, except)
 	if len(s.recipients) == 0 {
 		return nil
 	}
-	messages := s.messagesOf(protocol.Event, r.Flags, r.Namespace, nil, p)
+	out, err := s.outgoing(protocol.Event, r.Flags, r.Namespace, nil, p)
+	if err != nil {
+		s.ignored(r, err)
+		clear(s.recipients)
+		return nil
+	}
 	if len(s.recipients) >= manyRecipients {
 		slices.SortFunc(s.recipients, inMemory)
 	}
@@ -36,13 +40,19 @@ func (s *Service) broadcast(r *wire.Record) error {
 		if r.Flags&wire.FlagLocal != 0 && !sk.ownedBy(r) {
 			continue
 		}
-		s.deliver(sk.conn, protocol.Event, r.Flags, messages)
+		s.deliver(sk.conn, r.Flags, out)
 		if sk.watched.Load() {
 			sk.copy(&s.batch, body)
 		}
 	}
 	clear(s.recipients)
 	return nil
+}
+
+// ignored counts an operation that an app made unreadable, and says which.
+func (s *Service) ignored(r *wire.Record, err error) {
+	s.cfg.Metrics.unreadable()
+	s.log.Debug("operation ignored", slog.String("instance", r.Origin.String()), slog.Any("err", err))
 }
 
 // manyRecipients are as many as do not fit the processor's caches with all that belongs to them. From there on the order
@@ -55,12 +65,12 @@ func inMemory(a, b *socket) int {
 }
 
 // deliver queues a packet, or if it is volatile sends it or drops it at once.
-func (s *Service) deliver(c *conn, t protocol.Type, flags wire.Flags, messages []*engine.Message) {
+func (s *Service) deliver(c *conn, flags wire.Flags, out outgoing) {
 	switch {
 	case flags&wire.FlagVolatile == 0:
-		s.queue(c, t, messages...)
-	case c.session.SendVolatile(messages...):
-		s.cfg.Metrics.packetOut(binaryForm(t, len(messages)-1), 1)
+		s.queue(c, out.kind, out.messages...)
+	case c.session.SendVolatile(out.messages...):
+		s.cfg.Metrics.packetOut(out.kind, 1)
 	default:
 		s.cfg.Metrics.volatileDropped()
 	}
@@ -72,7 +82,7 @@ func (s *Service) queue(c *conn, t protocol.Type, messages ...*engine.Message) {
 	if err := c.session.Queue(messages...); err != nil {
 		return
 	}
-	s.cfg.Metrics.packetOut(binaryForm(t, len(messages)-1), 1)
+	s.cfg.Metrics.packetOut(t, 1)
 	if !c.dirty {
 		c.dirty = true
 		s.unflushed = append(s.unflushed, c)

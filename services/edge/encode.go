@@ -4,6 +4,9 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"log/slog"
+	"unicode/utf8"
 
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 	"github.com/siomesh/siomesh/pkg/engine"
@@ -26,25 +29,41 @@ func binaryForm(t protocol.Type, attachments int) protocol.Type {
 	return t
 }
 
-// messagesOf encodes an event or acknowledgement for clients: one text message and one for each attachment. The slice is
-// valid until the next call; like its caller this runs on the reader goroutine of the links.
-func (s *Service) messagesOf(t protocol.Type, flags wire.Flags, namespace, id []byte, p wire.Packet) []*engine.Message {
+// outgoing is a packet ready to be sent to any number of clients.
+type outgoing struct {
+	kind     protocol.Type
+	messages []*engine.Message
+}
+
+// outgoing encodes an event or acknowledgement. It is valid until the next call; like its caller this runs on the reader
+// goroutine of the links. An error is errUnreadable.
+func (s *Service) outgoing(t protocol.Type, flags wire.Flags, namespace, id []byte, p wire.Packet) (outgoing, error) {
 	t = binaryForm(t, len(p.Attachments))
-	text := make([]byte, 0, len(p.JSON)+len(namespace)+len(id)+8)
-	text = protocol.Append(text, protocol.Packet{
-		Type: t, Namespace: namespace, ID: id, Attachments: len(p.Attachments), Data: p.JSON,
-	})
 	clear(s.messages)
-	s.messages = append(s.messages[:0], engine.NewText(text))
-	for _, a := range p.Attachments {
-		s.messages = append(s.messages, engine.NewBinary(append([]byte(nil), a...)))
+	var err error
+	s.messages, err = s.parser.messages(s.messages[:0], protocol.Packet{
+		Type: t, Namespace: namespace, ID: id, Attachments: len(p.Attachments), Data: p.JSON,
+	}, p.Attachments)
+	if err != nil {
+		return outgoing{}, fmt.Errorf("packet: %w: %w", errUnreadable, err)
 	}
 	if flags&wire.FlagNoCompress != 0 {
 		for _, m := range s.messages {
 			m.NoCompress()
 		}
 	}
-	return s.messages
+	return outgoing{t, s.messages}, nil
+}
+
+// message encodes a packet that the edge itself made, without attachments.
+func (s *Service) message(p protocol.Packet) *engine.Message {
+	messages, err := s.parser.messages(nil, p, nil)
+	if err != nil { // a refusal whose data is nested ten thousand deep, at most
+		s.log.Error("packet sent without its payload", slog.String("type", p.Type.String()), slog.Any("err", err))
+		p.Data, p.ID = nil, nil
+		return s.message(p)
+	}
+	return messages[0]
 }
 
 // encode returns a packet as a record's body, which release takes back.
@@ -66,10 +85,10 @@ func (s *Service) release(buf *[]byte) {
 // maxPooled is the largest buffer that is kept for the next packet.
 const maxPooled = 64 << 10
 
-// encodeRefusal returns the payload of a CONNECT_ERROR packet. Data that is no JSON is left out.
+// encodeRefusal returns the payload of a CONNECT_ERROR packet. Data that is no JSON in UTF-8 is left out.
 func encodeRefusal(r *refusal) []byte {
 	data, err := json.Marshal(r)
-	if err != nil {
+	if err != nil || !utf8.Valid(data) {
 		data, _ = json.Marshal(&refusal{Message: r.Message}) // a string is always encodable
 	}
 	return data

@@ -12,7 +12,6 @@ import (
 	"github.com/siomesh/siomesh/internal/mesh"
 	"github.com/siomesh/siomesh/internal/mesh/link"
 	"github.com/siomesh/siomesh/internal/mesh/wire"
-	"github.com/siomesh/siomesh/pkg/engine"
 	"github.com/siomesh/siomesh/pkg/protocol"
 )
 
@@ -93,8 +92,7 @@ func (s *Service) apply(r *wire.Record) error {
 	}
 	err := s.applyTo(sk, r)
 	if errors.Is(err, errUnreadable) {
-		s.cfg.Metrics.unreadable()
-		s.log.Debug("operation ignored", slog.String("instance", r.Origin.String()), slog.Any("err", err))
+		s.ignored(r, err)
 		return nil
 	}
 	return err
@@ -169,9 +167,9 @@ func (s *Service) accept(sk *socket, r *wire.Record) error {
 	s.index.names(sk, a.GetUser())
 	s.index.add(sk)
 	s.cfg.Metrics.joined()
-	s.queue(sk.conn, protocol.Connect, engine.NewText(protocol.Append(nil, protocol.Packet{
+	s.queue(sk.conn, protocol.Connect, s.message(protocol.Packet{
 		Type: protocol.Connect, Namespace: sk.namespace, Data: sk.accepted(),
-	})))
+	}))
 	return nil
 }
 
@@ -194,9 +192,7 @@ func (s *Service) end(sk *socket, last protocol.Type, data []byte, reason string
 
 // part is end for a socket whose app still wants what came before.
 func (s *Service) part(sk *socket, last protocol.Type, data []byte, reason string) {
-	s.queue(sk.conn, last, engine.NewText(protocol.Append(nil, protocol.Packet{
-		Type: last, Namespace: sk.namespace, Data: data,
-	})))
+	s.queue(sk.conn, last, s.message(protocol.Packet{Type: last, Namespace: sk.namespace, Data: data}))
 	if last == protocol.Disconnect {
 		sk.conn.leave(sk.namespace)
 	}
@@ -221,7 +217,11 @@ func (s *Service) emit(sk *socket, r *wire.Record) error {
 		id = strconv.AppendUint(id, n, 10)
 		sk.conn.unblock(sk) // the answer must get through, whatever is held
 	}
-	s.deliver(sk.conn, protocol.Event, r.Flags, s.messagesOf(protocol.Event, r.Flags, sk.namespace, id, p))
+	out, err := s.outgoing(protocol.Event, r.Flags, sk.namespace, id, p)
+	if err != nil {
+		return err
+	}
+	s.deliver(sk.conn, r.Flags, out)
 	return nil
 }
 
@@ -231,7 +231,11 @@ func (s *Service) ack(sk *socket, r *wire.Record) error {
 	if err != nil {
 		return err
 	}
-	s.queue(sk.conn, protocol.Ack, s.messagesOf(protocol.Ack, r.Flags, sk.namespace, r.ID, p)...)
+	out, err := s.outgoing(protocol.Ack, r.Flags, sk.namespace, r.ID, p)
+	if err != nil {
+		return err
+	}
+	s.queue(sk.conn, out.kind, out.messages...)
 	return nil
 }
 

@@ -23,7 +23,6 @@ import (
 	"github.com/siomesh/siomesh/internal/mesh/presence"
 	"github.com/siomesh/siomesh/internal/mesh/tunnel"
 	"github.com/siomesh/siomesh/pkg/engine"
-	"github.com/siomesh/siomesh/pkg/protocol"
 	"github.com/siomesh/siomesh/services/edge/relay"
 )
 
@@ -36,6 +35,7 @@ type Service struct {
 	cfg   Config
 
 	engine *engine.Server
+	parser parser
 	files  http.Handler // the browser client's files; nil if none are served
 	links  *link.Endpoint
 	peers  *presence.Peers
@@ -71,7 +71,7 @@ type Service struct {
 	unflushed   []*conn
 	recipients  []*socket         // scratch of broadcast
 	attachments [][]byte          // scratch of packets
-	messages    []*engine.Message // scratch of messagesOf
+	messages    []*engine.Message // scratch of outgoing
 	opened      map[mesh.InstanceID]bool
 }
 
@@ -94,6 +94,9 @@ func New(b bus.Bus, names mesh.Subjects, log *slog.Logger, cfg Config) (*Service
 	s.index.namespaces = map[string]*members{}
 	s.relay = relay.New(relay.Config{Owner: s.ownerOf, Patience: s.cfg.pollTime(), Metrics: &s.cfg.Metrics.Relay, Log: log})
 	var err error
+	if s.parser, err = s.cfg.parser(); err != nil {
+		return nil, err
+	}
 	if s.engine, err = engine.New(s.open, s.engineConfig()); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
@@ -247,7 +250,7 @@ func (s *Service) open(session *engine.Session, r *http.Request) (engine.Handler
 
 // newConn makes the connection of a session.
 func (s *Service) newConn(session *engine.Session, handshake []byte) *conn {
-	return &conn{s: s, session: session, handshake: handshake, decoder: protocol.NewDecoder(s.cfg.Parser)}
+	return &conn{s: s, session: session, handshake: handshake, decoder: s.parser.decoder()}
 }
 
 // ownerOf returns the edge that a session id names, if it is alive and not this one. What a client writes is only compared.
