@@ -30,7 +30,13 @@ type client struct {
 // join connects a client to the edges in turn and joins a namespace; an error packet fails the test.
 func (c *cluster) join(ns string) *client {
 	c.tb.Helper()
-	k := c.dial(ns)
+	return c.joinAs(ns, "")
+}
+
+// joinAs is join with the payload of the CONNECT.
+func (c *cluster) joinAs(ns, payload string) *client {
+	c.tb.Helper()
+	k := c.dial(ns, payload)
 	reply := k.next()
 	var open struct{ SID string }
 	if err := json.Unmarshal([]byte(strings.TrimPrefix(reply, k.prefix("40"))), &open); err != nil || open.SID == "" {
@@ -41,7 +47,7 @@ func (c *cluster) join(ns string) *client {
 }
 
 // dial connects a client and sends its CONNECT.
-func (c *cluster) dial(ns string) *client {
+func (c *cluster) dial(ns string, payload ...string) *client {
 	c.tb.Helper()
 	c.turns++
 	url := strings.Replace(c.urls[c.turns%len(c.urls)], "http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
@@ -78,7 +84,7 @@ func (c *cluster) dial(ns string) *client {
 		<-ended
 	})
 	k.next() // the open packet
-	k.send(k.prefix("40"))
+	k.send(k.prefix("40") + strings.Join(payload, ""))
 	return k
 }
 

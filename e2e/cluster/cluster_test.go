@@ -46,7 +46,9 @@ func newCluster(t *testing.T, edges, apps int, setup func(io *socketio.Server)) 
 	t.Cleanup(b.Close)
 	log := slog.New(slog.DiscardHandler)
 	c.run(rooms.New(b, mesh.Subjects{}, log, rooms.Config{}).Run)
-	policies, err := auth.ParsePolicies([]string{"*=allow"}, auth.Keys{})
+	policies, err := auth.ParsePolicies([]string{"*=allow", "/users=tokens"}, auth.Keys{
+		Tokens: `[{"token":"1","user":"ann"},{"token":"2","user":"bob*"}]`,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

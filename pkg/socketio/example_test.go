@@ -289,3 +289,20 @@ func ExampleSocket_Use() {
 		return nil
 	})
 }
+
+// A feed runs while somebody looks at it, on whatever edge, and whoever had them join.
+func ExampleNamespace_OnCreateRoom() {
+	var io *socketio.Server // from Connect
+	quotes := io.Of("/quotes")
+	quotes.OnCreateRoom(func(room string) { fmt.Println("start", room) })
+	quotes.OnDeleteRoom(func(room string) { fmt.Println("stop", room) })
+}
+
+func ExampleNamespace_ToUser() {
+	var io *socketio.Server // from Connect
+	chat := io.Of("/chat")
+	if n, err := chat.CountUser(context.Background(), "ann"); n == 0 && err == nil {
+		fmt.Println("ann is not here")
+	}
+	fmt.Println(chat.ToUser("ann").Emit("mail", "you have one"))
+}

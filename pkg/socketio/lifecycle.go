@@ -24,6 +24,7 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 	if err == nil {
+		s.watchRooms()
 		err = s.serve(ctx)
 	}
 	if failure := s.drain(context.WithoutCancel(ctx)); err == nil {

@@ -28,6 +28,7 @@ type Namespace struct {
 	connection  []func(*Socket)
 
 	serverSide []*serverListener // guarded by server.mu; never changed in place
+	roomSide   []*roomListener   // guarded by server.mu; never changed in place
 
 	// Guarded by server.mu, for children of a parent; see parent.go.
 	parent  *ParentNamespace

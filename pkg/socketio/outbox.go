@@ -181,11 +181,16 @@ func (o *outbox) lose(number int, cause error, when func(p *partition) bool) {
 	if when(p) {
 		n, flushes = p.abandon()
 	}
-	marks, repeat := p.losses.Load() != before, p.unsent > 0 && p.link == nil
+	marks, repeat := p.losses.Load() != before, p.owes() && p.link == nil
+	missed := p.missed
+	p.missed = false
 	p.wakeFirst()
 	p.mu.Unlock()
 	if marks {
 		o.lost(uint8(number)) //nolint:gosec // an index of parts
+	}
+	if missed {
+		o.report(fmt.Errorf("%w: %w", ErrRoomEvents, cause))
 	}
 	if repeat {
 		_ = o.open(p) // if there is no owner, the next one's heartbeat comes here again

@@ -28,6 +28,9 @@ type partition struct {
 	flushes   []*flush
 	verdicts  []wire.Record // unconfirmed ones, in order; see isVerdict
 	unsent    int           // of the newest verdicts: those to be sent again, before anything else
+	watches   []watch       // see watches.go
+	owed      int           // of watches: those to be sent, before anything else
+	missed    bool          // what watches tell may have been missed since somebody was told so
 
 	losses atomic.Uint64 // how often operations were lost; grows under mu, before anybody is told
 }
@@ -119,7 +122,7 @@ func (p *partition) append(o *outbox, r *wire.Record) (*link.Link, error) {
 	case p.bytes > 0 && p.bytes+len(r.Body)+overhead > o.window && r.Kind != wire.KindHandled:
 		return nil, ErrWindowFull
 	}
-	err := p.repeat()
+	err := p.repeat(r.Partition)
 	if err == nil {
 		err = p.put(r)
 	}
@@ -194,7 +197,7 @@ func (p *partition) adopt(owner mesh.Address, l *link.Link) (repeat bool) {
 	if p.owner == owner && p.link == nil {
 		p.link, p.begun = l, p.last
 	}
-	return p.unsent > 0
+	return p.owes()
 }
 
 // confirm notes that operations up to op are done.
@@ -231,10 +234,17 @@ func (p *partition) abandon() (lost int, flushes []*flush) {
 	if !p.owner.Instance.IsZero() {
 		lost -= len(p.verdicts) - p.unsent
 	}
+	lost -= p.unwatched()
 	p.link, p.sizes, p.bytes, p.unsent = nil, sizes{}, 0, len(p.verdicts)
 	p.confirmed, p.begun = p.last, p.last
 	if lost > 0 {
 		flushes, p.flushes = p.flushes, nil
+	}
+	if p.unsent == 0 { // only watches are to be sent again: nobody waits for those
+		for _, f := range p.flushes {
+			f.done <- nil
+		}
+		p.flushes = nil
 	}
 	for _, f := range p.flushes {
 		f.op = p.newest()
@@ -243,7 +253,7 @@ func (p *partition) abandon() (lost int, flushes []*flush) {
 }
 
 // newest returns the number of the newest operation, or that it will have once it is sent again. The caller holds mu.
-func (p *partition) newest() uint64 { return p.last + uint64(p.unsent) } //nolint:gosec // never negative
+func (p *partition) newest() uint64 { return p.last + uint64(p.unsent+p.owed) } //nolint:gosec // never negative
 
 // flush returns what waits for the newest operation, nil if nothing is unconfirmed.
 func (p *partition) flush() *flush {

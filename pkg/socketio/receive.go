@@ -18,7 +18,7 @@ import (
 // receiver takes the records of edges and rooms, on the endpoint's reader goroutine: it queues, and blocks on nothing.
 //
 //	edge:   CONNECT, EVENT, REPLY, ACK_FAILED, DISCONNECT, COPY, JOINED, LEFT, ASK_IDS, ASK_REPLY, ASK_END
-//	rooms:  CONFIRM, OP_FAILED, GONE, EDGE_ENDED, ASK_EDGES, SERVER_EVENT, SERVER_TARGETS, SERVER_ANSWER
+//	rooms:  CONFIRM, OP_FAILED, GONE, EDGE_ENDED, ASK_EDGES, SERVER_EVENT, SERVER_TARGETS, SERVER_ANSWER, ROOM_EVENTS
 type receiver struct{ server *Server }
 
 // EndFrame has nothing to do: nothing is sent from the reader goroutine.
@@ -156,6 +156,8 @@ func (h receiver) fromRooms(from mesh.InstanceID, r *wire.Record) error {
 		return h.server.serverTargets(r)
 	case wire.KindServerAnswer:
 		return h.server.serverAnswer(r)
+	case wire.KindRoomEvents:
+		return h.server.roomEvents(r)
 	case wire.KindAskEdges:
 		return h.server.asked(r)
 	case wire.KindGone:

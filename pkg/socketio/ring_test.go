@@ -41,16 +41,17 @@ type ring struct {
 	rooms   *roomsDouble // guarded by mu; nil while there is none
 	clients map[wire.SocketAddr]*client
 	slots   uint32
-	lease   uint64   // of connect records
-	edges   []string // other edges that rooms names
-	mute    bool     // do not say which edges a broadcast went to
-	hold    bool     // confirm nothing
-	lose    bool     // take operations and do nothing with them, until the link breaks: they are lost with it
+	watched map[string]bool // namespaces whose room events are wanted
+	lease   uint64          // of connect records
+	edges   []string        // other edges that rooms names
+	mute    bool            // do not say which edges a broadcast went to
+	hold    bool            // confirm nothing
+	lose    bool            // take operations and do nothing with them, until the link breaks: they are lost with it
 }
 
 func newRing(tb testing.TB) *ring {
 	tb.Helper()
-	r := &ring{tb: tb, b: bus.NewMemory(), clients: map[wire.SocketAddr]*client{}}
+	r := &ring{tb: tb, b: bus.NewMemory(), clients: map[wire.SocketAddr]*client{}, watched: map[string]bool{}}
 	self := mesh.Address{Kind: mesh.KindEdge, Instance: mesh.NewInstanceID()}
 	r.edge = link.NewEndpoint(r.b, mesh.Subjects{}, self, silent{}, slog.New(slog.DiscardHandler), link.Config{})
 	peers := presence.New(r.b, mesh.Subjects{}, self, nil, slog.New(slog.DiscardHandler), fast())
@@ -229,6 +230,9 @@ func (d *roomsDouble) Record(from mesh.Address, r *wire.Record) error {
 		return d.ring.toAll(r)
 	case wire.KindAsk:
 		return d.ask(from, r)
+	case wire.KindWatchRooms:
+		d.ring.watched[string(r.Namespace)] = len(r.Body) > 0
+		return nil
 	default:
 	}
 	c := d.ring.clients[r.Socket]

@@ -38,7 +38,7 @@ func (s *Socket) isIn(rooms, except []string) bool {
 	defer s.mu.Unlock()
 	in := func(room string) bool {
 		_, joined := s.rooms[room]
-		return joined || room == s.id
+		return joined || room == s.id || s.user != "" && room == wire.UserRoom(s.user)
 	}
 	return (len(rooms) == 0 || slices.ContainsFunc(rooms, in)) && !slices.ContainsFunc(except, in)
 }
@@ -46,6 +46,9 @@ func (s *Socket) isIn(rooms, except []string) bool {
 // SocketsJoin puts the selected sockets into rooms, wherever they are. What this Server does afterwards sees them there
 // (BRO-024, CLU-011). It returns what Emit returns.
 func (b BroadcastOperator) SocketsJoin(rooms ...string) error {
+	if err := joinable(rooms); err != nil {
+		return err
+	}
 	return b.change(wire.KindJoinAll, rooms, func(s *Socket) error { return s.Join(rooms...) })
 }
 

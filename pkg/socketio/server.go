@@ -47,7 +47,9 @@ type Server struct {
 	requests atomic.Uint64 // acknowledgements asked for so far
 	asks     asks
 	polls    polls
-	events   serverEvents
+	events   series[*ServerEvent]
+	changed  series[roomChanges]
+	watching sync.Mutex // held while the listeners of rooms and the watch change together; taken before mu
 
 	state   atomic.Int32   // phase, written under mu
 	mesh    sync.WaitGroup // the goroutines that read the mesh
@@ -132,7 +134,12 @@ func newServer(
 	s.endpoint = link.NewEndpoint(b, subjects, self, receiver{server: s}, cfg.Log, links)
 	s.out = newOutbox(s.endpoint.Link, cfg, s.reports.put, s.operationsLost)
 	s.keeper = newKeeper(s.out)
-	s.events.server = s
+	s.events = series[*ServerEvent]{
+		workers: s.workers, handle: s.handleServerEvent, most: maxServerEvents, dropped: func() { s.reports.put(errServerEvents) },
+	}
+	s.changed = series[roomChanges]{workers: s.workers, handle: s.handleRoomChanges, most: maxRoomEvents, dropped: func() {
+		s.reports.put(fmt.Errorf("%w: too many wait", ErrRoomEvents))
+	}}
 	return s
 }
 

@@ -148,75 +148,17 @@ const maxServerEvents = 4096
 
 var errServerEvents = errors.New("socketio: events of other instances were dropped, too many wait")
 
-// serverEvents are the events that wait, handled on one worker.
-type serverEvents struct {
-	server *Server
-
-	mu    sync.Mutex
-	queue []*ServerEvent // guarded by mu
-	busy  bool           // guarded by mu
-	full  bool           // guarded by mu; one was dropped since one was taken
-}
-
-// put queues an event. It runs on the reader goroutine.
-func (q *serverEvents) put(e *ServerEvent) {
-	q.mu.Lock()
-	if len(q.queue) >= maxServerEvents {
-		news := !q.full
-		q.full = true
-		q.mu.Unlock()
-		if news {
-			q.server.reports.put(errServerEvents)
-		}
-		return
-	}
-	q.full = false
-	q.queue = append(q.queue, e)
-	start := !q.busy
-	q.busy = true
-	q.mu.Unlock()
-	if start {
-		q.server.workers.start(q) // if the Server is closed, nobody handles them
-	}
-}
-
-// work handles what waits.
-func (q *serverEvents) work() {
-	normal := false
-	defer func() {
-		if !normal { // a handler ended the goroutine
-			q.server.workers.start(q)
-		}
-	}()
-	for e := q.next(); e != nil; e = q.next() {
-		q.handle(e)
-	}
-	normal = true
-}
-
-func (q *serverEvents) next() *ServerEvent {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.queue) == 0 {
-		q.busy, q.queue = false, nil
-		return nil
-	}
-	e := q.queue[0]
-	q.queue[0] = nil
-	q.queue = q.queue[1:]
-	return e
-}
-
-func (q *serverEvents) handle(e *ServerEvent) {
-	q.server.mu.Lock()
+// handleServerEvent runs the handlers of one event.
+func (s *Server) handleServerEvent(e *ServerEvent) {
+	s.mu.Lock()
 	listeners := e.namespace.serverSide
-	q.server.mu.Unlock()
+	s.mu.Unlock()
 	for _, l := range listeners {
 		if l.event != e.Name {
 			continue
 		}
-		if err := guard(func() error { return l.f(q.server.handlerContext(), e) }); err != nil {
-			q.server.reports.put(fmt.Errorf("handle server-side %.80q in namespace %.80q: %w", e.Name, e.namespace.name, err))
+		if err := guard(func() error { return l.f(s.handlerContext(), e) }); err != nil {
+			s.reports.put(fmt.Errorf("handle server-side %.80q in namespace %.80q: %w", e.Name, e.namespace.name, err))
 		}
 	}
 }
@@ -237,7 +179,7 @@ func (s *Server) serverEvent(r *wire.Record) error {
 		s.reports.put(fmt.Errorf("server-side event: %w", err))
 		return nil
 	}
-	s.events.put(&ServerEvent{Name: name, Args: args, From: r.Origin.String(), namespace: n, request: r.Ack})
+	s.events.put(&ServerEvent{Name: name, Args: args, From: r.Origin.String(), namespace: n, request: r.Ack}, 1)
 	return nil
 }
 

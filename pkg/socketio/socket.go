@@ -152,8 +152,8 @@ func (s *Socket) Except(rooms ...string) BroadcastOperator { return s.Broadcast(
 // Join puts the socket into rooms. What this Server does afterwards sees it there. After the disconnect it returns
 // ErrDisconnected and has no effect (SOC-022).
 func (s *Socket) Join(rooms ...string) error {
-	if len(rooms) == 0 {
-		return nil
+	if err := joinable(rooms); err != nil || len(rooms) == 0 {
+		return err
 	}
 	return s.alter(&wire.Record{Kind: wire.KindJoin, Body: wire.AppendStrings(nil, rooms)}, rooms)
 }

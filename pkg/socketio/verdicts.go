@@ -12,8 +12,16 @@ func isVerdict(k wire.Kind) bool {
 	return k == wire.KindAccept || k == wire.KindRefuse || k == wire.KindUnknown || k == wire.KindClose
 }
 
-// repeat sends again what must be, as far as the link has room; then it returns ErrFull. The caller holds mu.
-func (p *partition) repeat() error {
+// owes reports whether something is to be sent before all others. The caller holds mu.
+func (p *partition) owes() bool { return p.unsent > 0 || p.owed > 0 }
+
+// repeat sends watches, and again what must be, as far as the link has room; then it returns ErrFull. The caller holds mu.
+func (p *partition) repeat(number uint8) error {
+	if p.owed > 0 {
+		if err := p.rewatch(number); err != nil {
+			return err
+		}
+	}
 	for p.unsent > 0 {
 		if err := p.put(&p.verdicts[len(p.verdicts)-p.unsent]); err != nil {
 			return err
@@ -39,19 +47,19 @@ func (p *partition) decided(op uint64) {
 	}
 }
 
-// repeat has every partition that has verdicts to send again go on with it.
+// repeat has every partition that has verdicts or watches to send go on with it.
 func (o *outbox) repeat() {
 	o.owing.Store(false)
 	for i := range o.parts {
 		p := &o.parts[i]
 		p.mu.Lock()
 		l := p.link
-		if p.unsent == 0 || l == nil {
+		if !p.owes() || l == nil {
 			p.mu.Unlock()
 			continue
 		}
-		o.owing.Store(true) // before trying: a mark after that tells of room, and this goes on
-		_ = p.repeat()      // if the link is broken it tells that, and they go on the next one
+		o.owing.Store(true)    // before trying: a mark after that tells of room, and this goes on
+		_ = p.repeat(uint8(i)) // an index of parts; if the link is broken it tells that, and they go on the next one
 		p.mu.Unlock()
 		o.flusher.soon(l)
 	}
