@@ -129,6 +129,7 @@ type engineFlags struct {
 	ClientDir         string        `default:"node_modules/socket.io-client/dist" placeholder:"DIR" help:"Browser client to serve beside the endpoint: the dist folder of the npm package socket.io-client."`
 
 	AllowEIO3                  bool   `name:"allow-eio3" env:"SIOMESH_ALLOW_EIO3" help:"Take clients of Socket.IO 2.x too. Their socket ids are made of their session ids: show them to nobody."`
+	Parser                     string `enum:"json,msgpack" default:"json" help:"How all clients write packets: json, or msgpack for those with the npm package socket.io-msgpack-parser. One for all edges behind one address."`
 	AddTrailingSlash           bool   `default:"true" negatable:"" help:"Serve the path with a slash behind it; otherwise whatever begins with the path."`
 	HTTPCompression            bool   `name:"http-compression" default:"true" negatable:"" help:"Compress what is sent to polling clients."`
 	HTTPCompressionThreshold   int    `name:"http-compression-threshold" default:"1024" placeholder:"BYTES" help:"From this size on; 0 is always."`
@@ -178,7 +179,7 @@ func (f *engineFlags) config() (edge.Config, error) {
 		PingInterval: f.PingInterval, PingTimeout: f.PingTimeout, UpgradeTimeout: f.UpgradeTimeout, UpgradeWait: orNone(f.UpgradeWait),
 		ConnectTimeout: f.ConnectTimeout, AppWait: f.AppWait, MaxHTTPBufferSize: f.MaxHTTPBufferSize,
 		CORS: f.cors(), TrustedProxies: proxies, ClientDir: f.clientDir(),
-		AllowEIO3: f.AllowEIO3, DisableTrailingSlash: !f.AddTrailingSlash, Cookie: cookie,
+		AllowEIO3: f.AllowEIO3, PacketParser: f.Parser, DisableTrailingSlash: !f.AddTrailingSlash, Cookie: cookie,
 		InitialPacket: f.initialPacket(), AuthHandshake: f.AuthHandshake,
 		DisableHTTPCompression: !f.HTTPCompression, HTTPCompressionThreshold: max(f.HTTPCompressionThreshold, 1),
 		PerMessageDeflate: f.PerMessageDeflate, PerMessageDeflateThreshold: max(f.PerMessageDeflateThreshold, 1),

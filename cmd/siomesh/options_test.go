@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
@@ -93,6 +94,12 @@ func endpointSettings(dist string) []setting {
 		}},
 		{"allow-upgrades", "false", "", func(t *testing.T, s *site) { s.want(t, "/socket.io/"+handshake, 200, `"upgrades":[]`) }},
 		{"allow-eio3", "true", "", func(t *testing.T, s *site) { s.want(t, "/socket.io/?EIO=3&transport=polling", 200, `"sid"`) }},
+		{"parser", "msgpack", "", func(t *testing.T, s *site) {
+			const connect = "\x82\xa4type\x00\xa3nsp\xda\x04\x4c/" // a name of 1100 bytes is refused without asking anybody
+			sid := s.sid(t)
+			s.post(t, sid, "b"+base64.StdEncoding.EncodeToString([]byte(connect+strings.Repeat("n", 1099))))
+			s.want(t, s.path+"&sid="+sid, 200, "b"+base64.StdEncoding.EncodeToString([]byte("\x83\xa4type\x04\xa3n")))
+		}},
 		{"serve-client", "false", "--client-dir=" + dist, func(t *testing.T, s *site) { s.want(t, "/socket.io/socket.io.js", 400, "") }},
 		{"client-dir", dist, "", func(t *testing.T, s *site) { s.want(t, "/socket.io/socket.io.js", 200, "the client") }},
 		{"http-compression", "false", "--http-compression-threshold=1", func(t *testing.T, s *site) {

@@ -90,7 +90,7 @@ func (c *upCommand) config() (siomesh.Config, error) {
 		CORSOptionsSuccessStatus: edge.CORS.OptionsSuccessStatus,
 		InitialPacket:            edge.InitialPacket, AuthHandshake: edge.AuthHandshake, AuthHandshakePolicy: c.HandshakePolicy,
 		TrustedProxies: c.TrustedProxies, ClientDir: edge.ClientDir,
-		AllowEIO3: edge.AllowEIO3, DisableTrailingSlash: edge.DisableTrailingSlash, Cookie: edge.Cookie,
+		AllowEIO3: edge.AllowEIO3, Parser: edge.PacketParser, DisableTrailingSlash: edge.DisableTrailingSlash, Cookie: edge.Cookie,
 		DisableHTTPCompression: edge.DisableHTTPCompression, HTTPCompressionThreshold: edge.HTTPCompressionThreshold,
 		PerMessageDeflate: edge.PerMessageDeflate, PerMessageDeflateThreshold: edge.PerMessageDeflateThreshold,
 		MaxNamespaces: edge.MaxNamespaces, MaxUnjoined: edge.MaxUnjoined, MaxOutboundBytes: edge.MaxOutboundBytes,

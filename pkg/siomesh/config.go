@@ -47,6 +47,9 @@ type Config struct {
 	// AllowEIO3 takes clients of Socket.IO 2.x too. Their socket ids are made of their sids, which are secrets: whoever is shown
 	// one could act for that client, so do not pass them on.
 	AllowEIO3 bool
+	// Parser is how all clients write packets: "json", the default, or "msgpack" for those with the npm package
+	// socket.io-msgpack-parser 3; not together with AllowEIO3. Handlers see no difference.
+	Parser string
 	// DisableTrailingSlash takes Path as it is, without a slash behind it: whatever begins with it is served.
 	DisableTrailingSlash bool
 	// Cookie is set, with the session's id as its value, by polling handshakes; nil is none, engine.DefaultCookie() the
@@ -186,7 +189,7 @@ func (c Config) edge() (edge.Config, error) {
 			AllowRequest: c.AllowRequest, GenerateID: c.GenerateID, InitialHeaders: c.InitialHeaders, Headers: c.Headers,
 			OnConnectionError: c.OnConnectionError, Middleware: c.Middleware, OnSession: c.OnSession,
 		},
-		AllowEIO3: c.AllowEIO3, DisableTrailingSlash: c.DisableTrailingSlash, Cookie: c.Cookie,
+		AllowEIO3: c.AllowEIO3, PacketParser: c.Parser, DisableTrailingSlash: c.DisableTrailingSlash, Cookie: c.Cookie,
 		DisableHTTPCompression: c.DisableHTTPCompression, HTTPCompressionThreshold: c.HTTPCompressionThreshold,
 		PerMessageDeflate: c.PerMessageDeflate, PerMessageDeflateThreshold: c.PerMessageDeflateThreshold,
 	}, nil
