@@ -102,7 +102,7 @@ func hear(t *testing.T, c *client, want string) {
 	if err := c.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	frame, err := ws.ReadFrame(c.r)
+	frame, err := ws.ReadFrame(c.r) //nolint:staticcheck // from a server of this test
 	if err != nil || string(frame.Payload) != want {
 		t.Fatalf("got %q (%v), want %q", frame.Payload, err, want)
 	}
