@@ -99,8 +99,8 @@ func TestAckFails(t *testing.T) {
 	go ask() // receive waits
 	p := c.expect(wire.KindEmit)
 	c.lock(func() { c.send(wire.Record{Kind: wire.KindAckFailed, Ack: p.ack, Body: []byte("too many")}, nil) })
-	if err := receive(t, "the failure", done); !errors.Is(err, errAckFailed) {
-		t.Errorf("got %v, want %v", err, errAckFailed)
+	if err := receive(t, "the failure", done); !errors.Is(err, ErrAckFailed) {
+		t.Errorf("got %v, want %v", err, ErrAckFailed)
 	}
 	go ask() // receive waits
 	c.expect(wire.KindEmit)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/siomesh/siomesh/internal/mesh/wire"
@@ -42,8 +44,8 @@ func (e *MissingError) Unwrap() error { return e.Err }
 
 // EmitWithAck sends an event to the selected sockets and waits until each of them has acknowledged it, or is gone (BRO-013,
 // CLU-006); without any it returns at once (BRO-016). After the Timeout, the deadline of ctx or else Config.EmitTimeout, and if
-// some will never answer, it returns the replies there are and a *MissingError (BRO-014, BRO-015). For a parent it returns
-// ErrParentNamespace.
+// some will never answer, it returns the replies there are and a *MissingError (BRO-014, BRO-015). For a parent all children
+// that this instance knows are asked at the same time.
 func (b BroadcastOperator) EmitWithAck(ctx context.Context, event string, args ...any) ([]Reply, error) {
 	var replies []Reply
 	for reply, err := range b.EachAck(ctx, event, args...) {
@@ -58,12 +60,12 @@ func (b BroadcastOperator) EmitWithAck(ctx context.Context, event string, args .
 // EachAck is EmitWithAck that yields the replies as they come, and the error last. The event is sent when the walk begins.
 func (b BroadcastOperator) EachAck(ctx context.Context, event string, args ...any) iter.Seq2[Reply, error] {
 	return func(yield func(Reply, error) bool) {
-		if b.parent != nil {
-			yield(Reply{}, fmt.Errorf("emit with acknowledgement: %w", ErrParentNamespace))
-			return
-		}
 		ctx, cancel := b.bounded(ctx)
 		defer cancel()
+		if b.parent != nil {
+			b.askChildren(ctx, event, args, yield)
+			return
+		}
 		server := b.server()
 		id := server.requests.Add(1)
 		k := server.asks.add(id, b.namespace.partition)
@@ -89,6 +91,70 @@ func (b BroadcastOperator) EachAck(ctx context.Context, event string, args ...an
 			}
 		}
 	}
+}
+
+// askChildren asks the children of the parent at the same time, and joins their errors.
+func (b BroadcastOperator) askChildren(ctx context.Context, event string, args []any, yield func(Reply, error) bool) {
+	if err := b.server().usable(); err != nil {
+		yield(Reply{}, err)
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends those that go on when nobody listens
+	children := b.parent.Children()
+	replies, failures := make(chan Reply), make(chan error, len(children))
+	var asking sync.WaitGroup
+	for _, n := range children {
+		asking.Go(func() { // the last closes replies
+			for reply, err := range b.child(n).EachAck(ctx, event, args...) {
+				if err != nil {
+					failures <- err // has room: one of each
+					return
+				}
+				select {
+				case replies <- reply:
+				case <-ctx.Done():
+				}
+			}
+		})
+	}
+	go func() { // received below, or ends soon after cancel
+		asking.Wait()
+		close(replies)
+	}()
+	for reply := range replies {
+		if !yield(reply, nil) {
+			return
+		}
+	}
+	close(failures)
+	var all []error
+	for err := range failures {
+		all = append(all, err)
+	}
+	if err := missingOf(all); err != nil {
+		yield(Reply{}, err)
+	}
+}
+
+// missingOf makes one error of those of children: one *MissingError, if they are such.
+func missingOf(all []error) error {
+	var missing MissingError
+	for _, err := range all {
+		var one *MissingError
+		if !errors.As(err, &one) {
+			return errors.Join(all...)
+		}
+		missing.SocketIDs = append(missing.SocketIDs, one.SocketIDs...)
+		if missing.Err == nil || !errors.Is(one.Err, ErrDisconnected) {
+			missing.Err = one.Err
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	slices.Sort(missing.SocketIDs)
+	return &missing
 }
 
 // wait waits until something has happened, and returns why to wait no longer.
@@ -144,7 +210,7 @@ func (b BroadcastOperator) sendAsk(ctx context.Context, id uint64, event string,
 	}
 	sent, err := n.server.send(ctx, &r, b.volatile)
 	if err == nil && !sent {
-		return fmt.Errorf("emit %.80q: the volatile packet was dropped", event)
+		return fmt.Errorf("emit %.80q: %w", event, ErrDropped)
 	}
 	return err
 }

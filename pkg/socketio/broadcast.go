@@ -97,6 +97,9 @@ func (b BroadcastOperator) operate(r wire.Record) error {
 	if b.parent == nil {
 		return b.operateOn(b.namespace, r)
 	}
+	if err := b.parent.server.usable(); err != nil {
+		return err // there may be no children
+	}
 	var failures []error
 	for _, n := range b.parent.Children() {
 		failures = append(failures, b.operateOn(n, r))
@@ -110,17 +113,36 @@ func (b BroadcastOperator) operateOn(n *Namespace, r wire.Record) error {
 	return err
 }
 
+// child is the same selection in a child of the parent.
+func (b BroadcastOperator) child(n *Namespace) BroadcastOperator {
+	b.parent, b.namespace = nil, n
+	return b
+}
+
 // Count returns how many sockets are selected now, after everything this Server did to the namespace before. If ctx has no
-// deadline, Config.EmitTimeout bounds the wait. For a parent it returns ErrParentNamespace.
+// deadline, Config.EmitTimeout bounds the wait. For a parent it is the sum over the children that this instance knows, one after
+// the other.
 func (b BroadcastOperator) Count(ctx context.Context) (int, error) {
-	if b.parent != nil {
-		return 0, fmt.Errorf("count sockets: %w", ErrParentNamespace)
-	}
+	ctx, cancel := b.bounded(ctx)
+	defer cancel()
 	if b.local {
 		return len(b.ours()), b.server().usable()
 	}
-	ctx, cancel := b.bounded(ctx)
-	defer cancel()
+	if b.parent == nil {
+		return b.count(ctx)
+	}
+	sum := 0
+	for _, n := range b.parent.Children() {
+		count, err := b.child(n).count(ctx)
+		if err != nil {
+			return 0, err
+		}
+		sum += count
+	}
+	return sum, b.server().usable()
+}
+
+func (b BroadcastOperator) count(ctx context.Context) (int, error) {
 	n := b.namespace
 	reply, err := n.server.query(ctx, n, &siomeshv1.RoomsRequest{
 		Query: &siomeshv1.RoomsRequest_Count{Count: &siomeshv1.CountQuery{Rooms: b.rooms, Except: b.except}},
@@ -128,5 +150,5 @@ func (b BroadcastOperator) Count(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("count sockets of namespace %.80q: %w", n.name, err)
 	}
-	return int(reply.GetCount()), nil
+	return int(reply.GetCount()), nil //nolint:gosec // a number of sockets
 }

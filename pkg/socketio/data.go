@@ -33,7 +33,7 @@ func (d Data) Get(key string, target any) (bool, error) {
 func (d Data) Set(key string, value any) error {
 	raw, err := appendJSON(nil, value)
 	if err != nil {
-		return fmt.Errorf("data %.80q: %w", key, err)
+		return fmt.Errorf("data %.80q: %w: %w", key, ErrEncode, err)
 	}
 	return d.change([]string{key, string(raw)}, func(data map[string]json.RawMessage) { data[key] = raw })
 }

@@ -3,7 +3,6 @@ package socketio
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -101,7 +100,7 @@ func (e Emitter) emit(ctx context.Context, ack uint64, event string, args []any)
 		e.socket.tellOutgoing(listeners, bytes.Clone(encoded))
 	}
 	if err == nil && !sent && ack != 0 {
-		return fmt.Errorf("emit %.80q: the volatile packet was dropped", event)
+		return fmt.Errorf("emit %.80q: %w", event, ErrDropped)
 	}
 	return err
 }
@@ -150,5 +149,3 @@ func (s *Socket) answer(id uint64, r reply) {
 		c <- r // has room: one reply to each
 	}
 }
-
-var errAckFailed = errors.New("socketio: the acknowledgement can no longer arrive")

@@ -94,7 +94,7 @@ func (c *encoder) rest(dst []byte, start int, args []any, comma bool) ([]byte, e
 		}
 		var err error
 		if dst, attachments, err = c.value(dst, attachments, arg); err != nil {
-			return dst, fmt.Errorf("argument %d: %w", i+1, err)
+			return dst, fmt.Errorf("argument %d: %w: %w", i+1, ErrEncode, err)
 		}
 	}
 	dst = append(dst, ']')

@@ -19,7 +19,8 @@ var (
 	ErrDisconnected = errors.New("socketio: socket is disconnected")
 	// ErrMoved says that another instance owns the socket now. Reserved: no operation returns it yet.
 	ErrMoved = errors.New("socketio: socket has moved to another instance")
-	// ErrTimeout says that a client did not acknowledge in time (SOC-038; the text is the reference's).
+	// ErrTimeout says that an answer did not come in time: of a client, another instance, rooms or an edge (SOC-038; the text
+	// is the reference's). If the deadline was that of the caller's context, it may be context.DeadlineExceeded instead.
 	ErrTimeout = errors.New("operation has timed out")
 	// ErrNoRooms says that no rooms service took the operation within Config.EmitTimeout.
 	ErrNoRooms = errors.New("socketio: no rooms service")
@@ -27,6 +28,12 @@ var (
 	ErrWindowFull = errors.New("socketio: operation window full")
 	// ErrTooLarge says that a packet, or the refusal of a client, is larger than Config.MaxPacket.
 	ErrTooLarge = errors.New("socketio: packet too large")
+	// ErrEncode says that a value cannot be sent, such as a channel or NaN.
+	ErrEncode = errors.New("socketio: value cannot be encoded")
+	// ErrDropped says that a volatile packet was dropped whose acknowledgement was to be waited for.
+	ErrDropped = errors.New("socketio: volatile packet dropped")
+	// ErrAckFailed says that the edge gave up an acknowledgement, because too many are open.
+	ErrAckFailed = errors.New("socketio: acknowledgement given up")
 	// ErrLost says that operations accepted earlier were never confirmed: the rooms service that had them is gone, or
 	// the link to it broke. Some of them may have been carried out. What decides over a socket is not lost by that: that
 	// it may join, is refused, or is disconnected is sent again.

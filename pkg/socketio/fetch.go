@@ -66,6 +66,10 @@ func (b BroadcastOperator) EachSocket(ctx context.Context, fields Fields) iter.S
 		ctx, cancel := b.bounded(ctx)
 		defer cancel()
 		if b.local {
+			if err := b.server().usable(); err != nil {
+				yield(nil, fmt.Errorf("fetch sockets: %w", err))
+				return
+			}
 			for _, s := range b.ours() {
 				if !yield(s.remote(fields), nil) {
 					return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"time"
 )
 
 // A namespace that clients name freely is made when the first of them joins: a child of a parent, which is a pattern or a
@@ -131,6 +132,15 @@ func (p *ParentNamespace) SocketsLeave(rooms ...string) error { return p.all().S
 func (p *ParentNamespace) DisconnectSockets(closeConnections bool) error {
 	return p.all().DisconnectSockets(closeConnections)
 }
+
+// Timeout selects every socket of the children, and bounds what waits for answers.
+func (p *ParentNamespace) Timeout(d time.Duration) BroadcastOperator { return p.all().Timeout(d) }
+
+// Local selects the sockets of the children that this instance has.
+func (p *ParentNamespace) Local() BroadcastOperator { return p.all().Local() }
+
+// Count returns the number of sockets in the children that this instance knows; see BroadcastOperator.Count.
+func (p *ParentNamespace) Count(ctx context.Context) (int, error) { return p.all().Count(ctx) }
 
 func (p *ParentNamespace) all() BroadcastOperator { return BroadcastOperator{parent: p} }
 

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
 	"github.com/siomesh/siomesh/internal/mesh/wire"
@@ -69,8 +71,11 @@ func TestOfRegexp(t *testing.T) {
 			}
 		}
 	}
-	if _, err := p.To("x").Count(t.Context()); !errors.Is(err, ErrParentNamespace) { // NSP-029
+	if _, err := p.To("x").FetchSockets(t.Context()); !errors.Is(err, ErrParentNamespace) { // NSP-029
 		t.Errorf("got %v", err)
+	}
+	if n, err := p.Count(t.Context()); n != 3 || err != nil {
+		t.Errorf("got %d, %v", n, err)
 	}
 	s.mu.Lock()
 	if n := s.namespaces["/dynamic"]; n != nil {
@@ -224,4 +229,58 @@ func TestParentsAfterRun(t *testing.T) {
 	}
 	r.join(s, "/a1")
 	r.knock(s, "/b1").expect(wire.KindUnknown)
+}
+
+func TestAskChildren(t *testing.T) {
+	r, s, _, _ := parents(t)
+	p := s.OfRegexp(regexp.MustCompile("^/dyn-"))
+	_ = p.OnConnection(nothing)
+	run(t, s)
+	clients := []*client{r.join(s, "/dyn-1"), r.join(s, "/dyn-2"), r.join(s, "/dyn-2")}
+	asked := asking(t, p.Timeout(time.Minute))
+	for i, c := range clients {
+		q := c.expect(wire.KindAsk)
+		c.acknowledge(q.ack, i)
+		if i != 1 {
+			defer c.endAsk(q.ack) // too late, and ignored
+			c.endAsk(q.ack)
+		}
+	}
+	if got := receive(t, "the replies", asked); got.err != nil || len(got.replies) != 3 {
+		t.Errorf("got %d replies, %v", len(got.replies), got.err)
+	}
+	asked = asking(t, p.Timeout(time.Minute))
+	var silent []string
+	for i, c := range clients[:2] { // one of each child
+		q := c.expect(wire.KindAsk)
+		if silent = append(silent, c.id); i == 1 {
+			silent = append(silent, clients[2].id)
+			c.endAsk(q.ack, silent[1:]...)
+			continue
+		}
+		c.endAsk(q.ack, c.id)
+	}
+	var missing *MissingError
+	if got := receive(t, "the end", asked); !errors.As(got.err, &missing) || !slices.Equal(missing.SocketIDs, silent) {
+		t.Errorf("got %+v", got)
+	}
+	clients[2].expect(wire.KindAsk)
+	asks := make(chan packet, 1)
+	go func() { // received below
+		q := <-clients[0].got
+		clients[0].acknowledge(q.ack, 1)
+		asks <- q
+	}()
+	for reply, err := range p.Timeout(time.Minute).EachAck(t.Context(), "q", 1) {
+		if reply.SocketID != clients[0].id || err != nil {
+			t.Errorf("got %v, %v", reply, err)
+		}
+		break // the other child's end does not come
+	}
+	<-asks
+	eventually(t, "nobody waits", func() bool {
+		s.asks.mu.Lock()
+		defer s.asks.mu.Unlock()
+		return len(s.asks.open) == 0
+	})
 }

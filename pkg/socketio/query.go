@@ -34,10 +34,12 @@ func (s *Server) query(ctx context.Context, n *Namespace, q *siomeshv1.RoomsRequ
 		s.peers.Suspect(owner.Instance)
 		return nil, fmt.Errorf("%w: %w", ErrNoRooms, err)
 	}
-	if err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
+	switch {
+	case errors.Is(err, bus.ErrTooLarge):
+		return nil, fmt.Errorf("%w: a question of %d bytes", ErrTooLarge, len(data))
+	case err != nil && ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
 		return nil, err
 	}
 	reply := new(siomeshv1.RoomsReply)
@@ -45,9 +47,21 @@ func (s *Server) query(ctx context.Context, n *Namespace, q *siomeshv1.RoomsRequ
 		return nil, fmt.Errorf("decode answer: %w", err)
 	}
 	if e := reply.GetError(); e != nil {
-		return nil, fmt.Errorf("rooms answers %s: %s", e.GetCode(), e.GetMessage())
+		return nil, roomsError(e)
 	}
 	return reply, nil
+}
+
+// roomsError is what rooms answers instead.
+func roomsError(e *siomeshv1.Error) error {
+	switch e.GetCode() {
+	case "timeout":
+		return fmt.Errorf("%w: rooms answers: %s", ErrTimeout, e.GetMessage())
+	case "not_owner":
+		return fmt.Errorf("%w: rooms answers: %s", ErrNoRooms, e.GetMessage())
+	default:
+		return fmt.Errorf("rooms answers %s: %s", e.GetCode(), e.GetMessage())
+	}
 }
 
 // awaitOwner waits until somebody owns the partition, at most for the timeout.
@@ -84,7 +98,7 @@ func (s *Server) patient(ctx context.Context) (context.Context, context.CancelFu
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, s.cfg.EmitTimeout)
+	return context.WithTimeoutCause(ctx, s.cfg.EmitTimeout, ErrTimeout)
 }
 
 // settled waits until the edges have applied what this Server did to a partition so far. ctx must have a deadline.
@@ -134,6 +148,8 @@ func (s *Server) askEdge(ctx context.Context, edge mesh.InstanceID, q *siomeshv1
 		case errors.Is(err, bus.ErrNoResponders):
 			s.peers.Suspect(edge)
 			patience = firstTry / 2
+		case errors.Is(err, bus.ErrTooLarge):
+			return nil, fmt.Errorf("%w: a question of %d bytes", ErrTooLarge, len(data))
 		case !errors.Is(err, context.DeadlineExceeded):
 			return nil, err
 		}

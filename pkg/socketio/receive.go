@@ -99,7 +99,7 @@ func (h receiver) fromEdge(r *wire.Record) error {
 		}
 	case wire.KindAckFailed:
 		if s != nil {
-			s.answer(r.Ack, reply{err: fmt.Errorf("%w: %.80s", errAckFailed, r.Body)})
+			s.answer(r.Ack, reply{err: fmt.Errorf("%w: %.80s", ErrAckFailed, r.Body)})
 		}
 	case wire.KindDisconnect:
 		var d siomeshv1.Disconnect

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/siomesh/siomesh/internal/mesh"
 	"github.com/siomesh/siomesh/internal/mesh/wire"
@@ -20,26 +21,33 @@ type ServerEvent struct {
 
 	namespace *Namespace
 	request   uint64
-	once      sync.Once
+	acked     atomic.Bool // one acknowledgement is sent, no more
 }
 
 // WantsAck reports whether the sender asked for an acknowledgement.
 func (e *ServerEvent) WantsAck() bool { return e.request != 0 }
 
-// Ack answers the event with at most one argument; later calls do nothing.
-func (e *ServerEvent) Ack(args ...any) (err error) {
-	if e.request == 0 {
+// Ack answers the event with at most one argument; later calls do nothing. If the argument cannot be sent, it returns why and may
+// be called again.
+func (e *ServerEvent) Ack(args ...any) error {
+	if e.request == 0 || !e.acked.CompareAndSwap(false, true) {
 		return nil
 	}
-	e.once.Do(func() {
-		n := e.namespace
-		var body []byte
-		if body, err = n.server.encoder.ack(wire.AppendReply(nil, e.From), args[:min(1, len(args))]); err != nil {
-			return
-		}
-		r := wire.Record{Kind: wire.KindServerReply, Namespace: n.nameBytes, Partition: n.partition, Ack: e.request, Body: body}
-		_, err = n.server.send(context.Background(), &r, false)
-	})
+	err := e.ack(args)
+	if err != nil {
+		e.acked.Store(false)
+	}
+	return err
+}
+
+func (e *ServerEvent) ack(args []any) error {
+	n := e.namespace
+	body, err := n.server.encoder.ack(wire.AppendReply(nil, e.From), args[:min(1, len(args))])
+	if err != nil {
+		return err
+	}
+	r := wire.Record{Kind: wire.KindServerReply, Namespace: n.nameBytes, Partition: n.partition, Ack: e.request, Body: body}
+	_, err = n.server.send(context.Background(), &r, false)
 	return err
 }
 

@@ -16,7 +16,9 @@ var ErrReservedRoom = errors.New("socketio: reserved room name")
 
 // ToUser adds the sockets of users, as the auth verdicts named them: a socket is selected if it is one of a user's, or in a room
 // of To. "" is no user.
-func (b BroadcastOperator) ToUser(users ...string) BroadcastOperator { return b.To(userRooms(users)...) }
+func (b BroadcastOperator) ToUser(users ...string) BroadcastOperator {
+	return b.To(userRooms(users)...)
+}
 
 // ExceptUser adds users whose sockets are not selected.
 func (b BroadcastOperator) ExceptUser(users ...string) BroadcastOperator {
