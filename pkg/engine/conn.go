@@ -168,7 +168,7 @@ func (c *wsConn) feed(p []byte) (rest []byte) {
 				return nil
 			}
 		case open:
-			v := receiveMore
+			var v verdict
 			if f.compressed {
 				v = c.deliverCompressed(owner, f)
 			} else {
