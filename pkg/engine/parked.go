@@ -40,7 +40,8 @@ func (s *Session) mayPark(w http.ResponseWriter, r *http.Request) bool {
 	}
 	_, direct := w.(http.Hijacker)
 	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
-	return direct && ok && server != nil && r.ProtoMajor == 1 && r.ProtoMinor == 1 && !r.Close
+	return direct && ok && server != nil && r.ProtoMajor == 1 && r.ProtoMinor == 1 && !r.Close &&
+		r.ContentLength == 0 // a body that nobody has read would be the next request
 }
 
 // expire is called by the wheel: the GET has waited for parkAfter.

@@ -180,7 +180,7 @@ func TestTypedHandlers(t *testing.T) {
 		{"greet", []any{5}, `20 {"error":"argument 1: json: cannot unmarshal number into Go value of type socketio.in"}`, true},
 		{"greet", nil, `20 {"error":"socketio: missing argument: 1 of 1"}`, true},
 		{"nothing", nil, `20`, false},
-		{"unencodable", nil, `20 {"error":"encode acknowledgement: argument 1: json: unsupported type: chan int"}`, true},
+		{"unencodable", nil, `20 {"error":"encode acknowledgement: argument 1: socketio: value cannot be encoded: json: unsupported type: chan int"}`, true},
 	} {
 		c.emit("1", step.event, step.args...)
 		if got := c.expect(wire.KindAck).String(); got != step.want {
