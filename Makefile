@@ -59,6 +59,11 @@ bench: ## run the benchmarks (BENCH=regexp, BENCHTIME=)
 	@scripts/check-tools go
 	go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem $(GO_TEST_FLAGS) $(PACKAGES)
 
+.PHONY: bench-edge
+bench-edge: ## measure the edge alone against its budgets (Linux, python3; about half an hour)
+	@scripts/check-tools go
+	cmd/siobench/edge.py --reps 3 --json docs/performance/edge.json
+
 .PHONY: generate
 generate: tools-proto ## generate Go from proto/
 	PATH="$(BIN):$$PATH" $(BIN)/buf generate

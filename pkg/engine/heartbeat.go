@@ -10,6 +10,18 @@ import "time"
 // probeGrace is how long at a time a ping is held back while an upgrade is being probed.
 const probeGrace = 50 * time.Millisecond
 
+// nextPing returns the time of the next ping of a session that has been heard now: together with those of others. A process that
+// wakes for a hundred pings and pongs at a time spends less than half of what it spends for as many one by one.
+func (s *Server) nextPing() time.Duration {
+	interval := s.cfg.PingInterval
+	together := min(interval/100, 250*time.Millisecond) // earlier than it would be alone
+	due := s.wheel.now() + interval
+	if together > wheelTick {
+		due -= due % together
+	}
+	return due
+}
+
 // armLocked sets the time of the session's alarm.
 func (s *Session) armLocked(due time.Duration) {
 	s.due = due
@@ -84,7 +96,7 @@ func (s *Session) heardLocked(kind packetType) bool {
 		return false
 	case kind == packetPong:
 		s.awaiting = false
-		s.armLocked(s.srv.wheel.now() + s.srv.cfg.PingInterval)
+		s.armLocked(s.srv.nextPing())
 	case s.awaiting && !s.extended:
 		s.extended = true
 		s.armLocked(s.srv.wheel.now() + s.srv.cfg.PingTimeout)

@@ -19,7 +19,7 @@ func within(tb testing.TB, what string, d, want time.Duration, ticks int) {
 // HB-002, HB-005, HB-006: the instants of pings and of the timeout, on both transports.
 func TestHeartbeatInstants(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newPipeEnv(t, Config{PingInterval: 5 * time.Second, PingTimeout: 3 * time.Second}, options{})
+		e := newPipeEnv(t, Config{PingInterval: time.Second, PingTimeout: 3 * time.Second}, options{})
 		<-time.After(1234 * time.Microsecond) // between two ticks
 		c, p := e.openWS()
 		last := time.Now()
@@ -27,7 +27,7 @@ func TestHeartbeatInstants(t *testing.T) {
 			if got := c.text(); got != "2" {
 				t.Fatalf("got %q, want a ping", got)
 			}
-			within(t, "ping", time.Since(last), 5*time.Second, 1)
+			within(t, "ping", time.Since(last), time.Second, 1)
 			<-time.After(time.Duration(i) * 137 * time.Millisecond)
 			c.send("3")
 			synctest.Wait()
@@ -35,35 +35,72 @@ func TestHeartbeatInstants(t *testing.T) {
 		}
 		c.text()
 		c.wantClose("")
-		within(t, "timeout", time.Since(last), 8*time.Second, 1)
+		within(t, "timeout", time.Since(last), 4*time.Second, 1)
 		p.waitClosed(PingTimeout)
 
 		start := time.Now() // HB-004: without any GET
 		poll := e.openPolling()
 		poll.p.waitClosed(PingTimeout)
-		within(t, "timeout", time.Since(start), 8*time.Second, 1)
+		within(t, "timeout", time.Since(start), 4*time.Second, 1)
 
 		<-time.After(3456 * time.Microsecond) // between two ticks again
 		start = time.Now()
 		poll = e.openPolling()
-		<-time.After(8*time.Second - time.Nanosecond)
+		<-time.After(4*time.Second - time.Nanosecond)
 		wantResponse(t, poll.post("4x"), 200, "ok") // HB-005
 		poll.p.waitClosed(PingTimeout)
-		within(t, "timeout", time.Since(start), 11*time.Second, 2) // HB-012
+		within(t, "timeout", time.Since(start), 7*time.Second, 2) // HB-012
 
 		start = time.Now()
 		poll = e.openPolling()
-		<-time.After(8 * time.Second)
+		<-time.After(4 * time.Second)
 		poll.wantGone() // HB-003, though the tick is still to come
 		poll.p.waitClosed(PingTimeout)
-		within(t, "timeout", time.Since(start), 8*time.Second, 1)
+		within(t, "timeout", time.Since(start), 4*time.Second, 1)
 
 		start = time.Now() // HB-007: a GET that waits is answered
 		poll = e.openPolling()
 		poll.wantGet(200, "2")
 		poll.wantGet(200, "1")
-		within(t, "timeout", time.Since(start), 8*time.Second, 1)
+		within(t, "timeout", time.Since(start), 4*time.Second, 1)
 		poll.wantGone()
+	})
+}
+
+// TestPingsTogether: long intervals end a little early, so that the pings of many sessions go together.
+func TestPingsTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newPipeEnv(t, Config{}, options{})
+		var clients []*wsClient
+		began := time.Now()
+		for range 10 {
+			c, _ := e.openWS()
+			clients = append(clients, c)
+			<-time.After(24 * time.Millisecond)
+		}
+		clients[0].text()
+		if got := time.Since(began); got <= 25*time.Second-250*time.Millisecond || got > 25*time.Second {
+			t.Errorf("the first ping after %v", got)
+		}
+		first := time.Now()
+		for _, c := range clients[1:] {
+			c.text()
+		}
+		if got := time.Since(first); got > 250*time.Millisecond { // at two instants at most
+			t.Errorf("the others %v after the first", got)
+		}
+		for i, c := range clients {
+			c.send("3")
+			<-time.After(time.Duration(i) * time.Millisecond)
+		}
+		clients[0].text()
+		first = time.Now()
+		for _, c := range clients[1:] {
+			c.text()
+		}
+		if got := time.Since(first); got != 0 && got != 250*time.Millisecond {
+			t.Errorf("the others %v after the first, want them with it", got)
+		}
 	})
 }
 

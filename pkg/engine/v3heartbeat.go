@@ -23,7 +23,7 @@ func (s *Session) startHeartbeatLocked() {
 		s.armV3Locked(s.srv.wheel.now())
 		return
 	}
-	s.armLocked(s.srv.wheel.now() + s.srv.cfg.PingInterval)
+	s.armLocked(s.srv.nextPing())
 }
 
 // armV3Locked gives a client that has shown itself at the given time until when it must

@@ -23,7 +23,8 @@ type alarm struct {
 
 // wheel is a timing wheel for all deadlines of a server: no memory and no runtime timer
 // per deadline. An alarm due at t is told in [t, t+wheelTick), never early. Its goroutine
-// runs only while something is armed. Times are durations since the wheel was made.
+// runs only while something is armed, and wakes only for ticks that have something. Times are durations since the wheel was
+// made.
 type wheel struct {
 	epoch time.Time
 	spawn func(func()) // starts the wheel's goroutine; its owner waits for it
@@ -32,7 +33,8 @@ type wheel struct {
 	slots   [wheelSlots]*alarm // guarded by mu
 	armed   int                // guarded by mu
 	current int64              // the last tick processed; guarded by mu
-	running bool               // guarded by mu
+	next    int64              // the tick that timer is set to, 0 while the goroutine is awake; guarded by mu
+	timer   *time.Timer        // nil while the goroutine does not run; guarded by mu
 }
 
 func newWheel(spawn func(func())) *wheel { return &wheel{epoch: time.Now(), spawn: spawn} }
@@ -47,10 +49,10 @@ func (w *wheel) arm(a *alarm, due time.Duration) {
 	if a.tick != 0 {
 		w.unlink(a)
 	}
-	if !w.running {
-		w.running = true
+	start := w.timer == nil
+	if start {
 		w.current = int64(w.now() / wheelTick)
-		w.spawn(w.run)
+		w.timer = time.NewTimer(time.Hour) // until sleep sets it
 	}
 	a.tick = max(int64((due+wheelTick-1)/wheelTick), w.current+1)
 	head := &w.slots[a.tick%wheelSlots]
@@ -59,6 +61,14 @@ func (w *wheel) arm(a *alarm, due time.Duration) {
 	}
 	*head = a
 	w.armed++
+	switch {
+	case start:
+		w.sleep()
+		ticks := w.timer.C
+		w.spawn(func() { w.run(ticks) })
+	case w.next > a.tick:
+		w.set(a.tick)
+	}
 }
 
 // stop makes a not armed.
@@ -67,6 +77,9 @@ func (w *wheel) stop(a *alarm) {
 	defer w.mu.Unlock()
 	if a.tick != 0 {
 		w.unlink(a)
+	}
+	if w.armed == 0 && w.next > 0 { // the goroutine is to see that it can go
+		w.set(w.current + 1)
 	}
 }
 
@@ -84,13 +97,26 @@ func (w *wheel) unlink(a *alarm) {
 	w.armed--
 }
 
-// run ticks until nothing is armed.
-func (w *wheel) run() {
-	t := time.NewTimer(w.untilNext())
-	defer t.Stop()
+// sleep sets the timer to the next tick that may have something; mu is held.
+func (w *wheel) sleep() {
+	next := w.current + 1 // at once if nothing is armed: the goroutine is to go
+	for end := w.current + wheelSlots; w.armed > 0 && next < end && w.slots[next%wheelSlots] == nil; {
+		next++
+	}
+	w.set(next)
+}
+
+// set sets the timer to a tick; mu is held.
+func (w *wheel) set(tick int64) {
+	w.next = tick
+	w.timer.Reset(time.Duration(tick)*wheelTick - w.now())
+}
+
+// run wakes whatever is due until nothing is armed.
+func (w *wheel) run(ticks <-chan time.Time) {
 	var due []*alarm
 	for {
-		<-t.C
+		<-ticks
 		var more bool
 		if due, more = w.advance(due[:0]); !more && len(due) == 0 {
 			return
@@ -99,14 +125,10 @@ func (w *wheel) run() {
 			a.target.expire()
 			due[i] = nil
 		}
-		t.Reset(w.untilNext())
+		w.mu.Lock()
+		w.sleep()
+		w.mu.Unlock()
 	}
-}
-
-func (w *wheel) untilNext() time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return time.Duration(w.current+1)*wheelTick - w.now()
 }
 
 // advance processes the ticks that have passed and appends what is due. It returns
@@ -126,9 +148,10 @@ func (w *wheel) advance(due []*alarm) ([]*alarm, bool) {
 			a = next
 		}
 	}
-	w.current = max(w.current, now)
+	w.current, w.next = max(w.current, now), 0
 	if len(due) == 0 && w.armed == 0 {
-		w.running = false
+		w.timer.Stop()
+		w.timer = nil
 		return due, false
 	}
 	return due, true
