@@ -69,7 +69,7 @@ func background(tb testing.TB, f func(context.Context) error) (stop func()) {
 	done := make(chan struct{})
 	go func() { // stop waits
 		defer close(done)
-		if err := f(ctx); err != nil {
+		if err := f(ctx); err != nil && ctx.Err() == nil {
 			tb.Errorf("background: %v", err)
 		}
 	}()
