@@ -41,7 +41,8 @@ type Config struct {
 	// EIO=4 (V3-010); otherwise they are refused with code 5.
 	AllowEIO3 bool
 
-	// PingInterval is the time from the opening, and from each pong, to the next ping; default 25 s.
+	// PingInterval is the time from the opening, and from each pong, to the next ping, or up to a hundredth and 250 ms less, so
+	// that pings go together; default 25 s.
 	PingInterval time.Duration
 	// PingTimeout is the time a client has to answer a ping; default 20 s. In protocol 3 it
 	// is the client that pings, within PingInterval + PingTimeout.
