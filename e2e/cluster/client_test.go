@@ -20,6 +20,7 @@ import (
 type client struct {
 	tb   testing.TB
 	conn net.Conn
+	sid  string // of the Engine.IO session
 	id   string // socket id
 	ns   string
 	got  chan string // text frames, but no pings
@@ -37,21 +38,44 @@ func (c *cluster) join(ns string) *client {
 func (c *cluster) joinAs(ns, payload string) *client {
 	c.tb.Helper()
 	k := c.dial(ns, payload)
+	k.connected()
+	return k
+}
+
+// connected takes the answer to a CONNECT.
+func (k *client) connected() {
+	k.tb.Helper()
 	reply := k.next()
 	var open struct{ SID string }
 	if err := json.Unmarshal([]byte(strings.TrimPrefix(reply, k.prefix("40"))), &open); err != nil || open.SID == "" {
-		c.tb.Fatalf("CONNECT was answered %q", reply)
+		k.tb.Fatalf("CONNECT was answered %q", reply)
 	}
 	k.id = open.SID
-	return k
 }
 
 // dial connects a client and sends its CONNECT.
 func (c *cluster) dial(ns string, payload ...string) *client {
 	c.tb.Helper()
+	k := c.open(c.edge()+"/socket.io/?EIO=4&transport=websocket", ns)
+	var open struct{ SID string }
+	if err := json.Unmarshal([]byte(strings.TrimPrefix(k.next(), "0")), &open); err != nil || open.SID == "" {
+		c.tb.Fatalf("no session: %v", err)
+	}
+	k.sid = open.SID
+	k.send(k.prefix("40") + strings.Join(payload, ""))
+	return k
+}
+
+// edge returns the URLs of the edges in turn.
+func (c *cluster) edge() string {
 	c.turns++
-	url := strings.Replace(c.urls[c.turns%len(c.urls)], "http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
-	conn, buffered, _, err := ws.Dial(c.tb.Context(), url)
+	return c.urls[c.turns%len(c.urls)]
+}
+
+// open opens a WebSocket, and keeps what comes from it.
+func (c *cluster) open(url, ns string) *client {
+	c.tb.Helper()
+	conn, buffered, _, err := ws.Dial(c.tb.Context(), strings.Replace(url, "http", "ws", 1))
 	if err != nil {
 		c.tb.Fatalf("dial: %v", err)
 	}
@@ -83,8 +107,6 @@ func (c *cluster) dial(ns string, payload ...string) *client {
 		_ = conn.Close()
 		<-ended
 	})
-	k.next() // the open packet
-	k.send(k.prefix("40") + strings.Join(payload, ""))
 	return k
 }
 
@@ -100,6 +122,15 @@ func (k *client) send(text string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := wsutil.WriteClientText(k.conn, []byte(text)); err != nil {
+		k.tb.Logf("send: %v", err)
+	}
+}
+
+// binary sends an attachment.
+func (k *client) binary(data string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := wsutil.WriteClientBinary(k.conn, []byte(data)); err != nil {
 		k.tb.Logf("send: %v", err)
 	}
 }

@@ -59,7 +59,7 @@ func newCluster(t *testing.T, edges, apps int, setup func(io *socketio.Server)) 
 	c.run(a.Run)
 	var all []*edge.Service
 	for range edges {
-		e, err := edge.New(b, mesh.Subjects{}, log, edge.Config{})
+		e, err := edge.New(b, mesh.Subjects{}, log, edge.Config{MaxHTTPBufferSize: 8 << 20})
 		if err != nil {
 			t.Fatal(err)
 		}
