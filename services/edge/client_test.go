@@ -19,9 +19,10 @@ type client struct {
 	w    *world
 	tb   testing.TB
 	conn net.Conn
-	end  chan struct{} // closed when the connection has ended
-	out  chan ws.Frame // to be written
-	sent atomic.Int64  // frames given to out that are not written
+	end  chan struct{}                 // closed when the connection has ended
+	out  chan ws.Frame                 // to be written
+	sent atomic.Int64                  // frames given to out that are not written
+	gate atomic.Pointer[chan struct{}] // closed to let the client read its next frame; nil: it does
 
 	mu  sync.Mutex
 	got []string // text, or "b:" and binary; guarded by mu
@@ -90,6 +91,9 @@ func (w *world) join(namespaces ...string) *client {
 func (c *client) read(r io.Reader) {
 	defer close(c.end)
 	for {
+		if gate := c.gate.Load(); gate != nil {
+			<-*gate
+		}
 		h, err := ws.ReadHeader(r)
 		if err != nil {
 			return

@@ -171,7 +171,7 @@ func TestVolatile(t *testing.T) {
 		p.get()
 		of, _ = app.connect()
 		app.do(of, volatile, broadcast(wire.FlagVolatile, wire.Selector{Rooms: []string{"none"}}, `["v"]`), emit(0, `["e"]`))
-		if got := p.get(); got != `42["e"]` { // no GET was waiting (SOC-043, SOC-047)
+		if got := p.get(); got != `42["e"]` { // no GET was waiting (SOC-047)
 			t.Errorf("polling: got %q", got)
 		}
 		waiting := p.goGet()
@@ -240,6 +240,9 @@ func TestInvalidPackets(t *testing.T) {
 		`42/x,["e"]`:       false, // NSP-013
 		`41/x,`:            false,
 		`44{"a":1}`:        false, // NSP-014
+		`44"a"`:            false, // NSP-014
+		`431{"a":1}`:       true,  // NSP-014
+		`431"a"`:           true,  // NSP-014
 		`42abc["e"]`:       true,  // PAR-025
 		`42{}`:             true,  // PAR-014
 		`49`:               true,  // PAR-015
