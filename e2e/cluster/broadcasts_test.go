@@ -192,3 +192,25 @@ func TestRoomsOfSockets(t *testing.T) {
 		}
 	})
 }
+
+// TestVolatileAnywhere: a WebSocket that takes bytes gets what is volatile, also behind other packets.
+func TestVolatileAnywhere(t *testing.T) {
+	const one, all = `451-["v",{"_placeholder":true,"num":0}]`, `451-["all",{"_placeholder":true,"num":0}]`
+	play(t, nil, func(t *testing.T, c *cluster, clients []*client, _ []string) {
+		for _, io := range c.apps {
+			for _, s := range io.Sockets() {
+				if err := errors.Join(s.Emit("e"), s.Volatile().Emit("v", []byte("x")), s.Volatile().Emit("v", []byte("y"))); err != nil {
+					t.Fatal(err)
+				}
+				k := clients[slices.IndexFunc(clients, func(k *client) bool { return k.id == s.ID() })]
+				k.expect(`42["e"]`, one, "x", one, "y") // SOC-043, SOC-044, SOC-045, SOC-046
+			}
+			if err := errors.Join(io.Volatile().Emit("all", []byte("x")), io.Volatile().Emit("all", []byte("y"))); err != nil {
+				t.Fatal(err)
+			}
+			for _, k := range clients {
+				k.expect(all, "x", all, "y") // BRO-010, BRO-011
+			}
+		}
+	})
+}

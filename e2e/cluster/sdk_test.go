@@ -262,7 +262,7 @@ func TestChildrenAnywhere(t *testing.T) {
 			if got, err := io.Of(ns).SocketIDs(t.Context()); err != nil || len(got) != 3 { // NSP-016
 				t.Errorf("%s: got %v, %v", ns, got, err)
 			}
-			if err := io.Of(ns).Emit("all"); err != nil { // CLU-002
+			if err := io.Of(ns).Emit("all"); err != nil { // CLU-002, ADP-006: it is in the whole mesh as soon as it is made
 				t.Error(err)
 			}
 		}

@@ -58,7 +58,7 @@ func TestAckTimeouts(t *testing.T) {
 		t.Errorf("got %v, want %v", err, ErrTimeout)
 	}
 	c.expect(wire.KindEmit)
-	c.reply(late.ack, "late") // SOC-041
+	c.reply(late.ack, "late")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := socket.EmitWithAck(ctx, "q"); !errors.Is(err, context.Canceled) {
@@ -68,12 +68,14 @@ func TestAckTimeouts(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { // receive waits
 		reply, err := socket.Timeout(patience).EmitWithAck(t.Context(), "q")
-		if reply.Len() != 1 { // SOC-039
-			t.Errorf("got %d arguments, want 1", reply.Len())
+		var n int
+		if err = errors.Join(err, reply.Bind(&n)); reply.Len() != 1 || n != 1 { // SOC-039
+			t.Errorf("got %d arguments, %d, want 1", reply.Len(), n)
 		}
 		done <- err
 	}()
 	p := c.expect(wire.KindEmit)
+	c.reply(late.ack, "later") // SOC-041: it answers nobody, and the next one still can
 	if p.ack <= late.ack {
 		t.Errorf("request %d after %d", p.ack, late.ack)
 	}

@@ -77,6 +77,9 @@ func (b BroadcastOperator) EachAck(ctx context.Context, event string, args ...an
 		for {
 			over := k.wait(ctx, server.out.closed)
 			replies, complete, failure := k.take()
+			if failure != nil && server.usable() != nil { // it is lost because the Server has ended
+				failure = ErrClosed
+			}
 			for _, r := range replies {
 				if !yield(r, nil) {
 					return

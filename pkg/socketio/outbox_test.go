@@ -15,7 +15,7 @@ func short(c *Config) { c.EmitTimeout = 50 * time.Millisecond }
 func TestNoRooms(t *testing.T) {
 	r := newRing(t)
 	s, _ := r.serverFor(short)
-	if err := s.Emit("e"); !errors.Is(err, ErrNoRooms) {
+	if err := s.Emit("e"); !errors.Is(err, ErrNoRooms) { // CLU-005: some do not get what others cannot
 		t.Errorf("got %v, want %v", err, ErrNoRooms)
 	}
 	if _, err := s.Count(t.Context()); !errors.Is(err, ErrNoRooms) {

@@ -37,6 +37,8 @@ type ring struct {
 	b    *bus.Memory
 	edge *link.Endpoint
 
+	alive presence.Config // of rooms and the Servers that start from now on
+
 	mu      sync.Mutex
 	rooms   *roomsDouble // guarded by mu; nil while there is none
 	clients map[wire.SocketAddr]*client
@@ -51,7 +53,7 @@ type ring struct {
 
 func newRing(tb testing.TB) *ring {
 	tb.Helper()
-	r := &ring{tb: tb, b: bus.NewMemory(), clients: map[wire.SocketAddr]*client{}, watched: map[string]bool{}}
+	r := &ring{tb: tb, b: bus.NewMemory(), alive: fast(), clients: map[wire.SocketAddr]*client{}, watched: map[string]bool{}}
 	self := mesh.Address{Kind: mesh.KindEdge, Instance: mesh.NewInstanceID()}
 	r.edge = link.NewEndpoint(r.b, mesh.Subjects{}, self, silent{}, slog.New(slog.DiscardHandler), link.Config{})
 	peers := presence.New(r.b, mesh.Subjects{}, self, nil, slog.New(slog.DiscardHandler), fast())
@@ -118,7 +120,7 @@ func (r *ring) startRooms() {
 		for n := range uint32(mesh.Partitions) {
 			p.Partitions = append(p.Partitions, &siomeshv1.Partition{Number: n, Epoch: 1})
 		}
-	}, slog.New(slog.DiscardHandler), fast())
+	}, slog.New(slog.DiscardHandler), r.alive)
 	queries := r.b.NewReceiver(bus.Control, 16)
 	if err := queries.Subscribe(mesh.Subjects{}.RPC(self), "", d.query); err != nil {
 		r.tb.Fatal(err)
@@ -333,7 +335,7 @@ func (r *ring) serverWith(links link.Config, tune ...func(*Config)) (*Server, ch
 		r.tb.Fatal(err)
 	}
 	self := mesh.Address{Kind: mesh.KindApp, App: cfg.App, Instance: mesh.NewInstanceID()}
-	s := newServer(cfg, mesh.Subjects{}, self, r.b, func() {}, fast(), links)
+	s := newServer(cfg, mesh.Subjects{}, self, r.b, func() {}, r.alive, links)
 	if err := s.start(r.tb.Context()); err != nil {
 		r.tb.Fatal(err)
 	}
