@@ -27,6 +27,20 @@ func (c *wsConn) pending() int {
 func (c *wsConn) send(msgs []*Message) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.sendLocked(msgs)
+}
+
+// sendWithin is send unless more than limit bytes would wait, but for messages that wait alone: ErrSlow.
+func (c *wsConn) sendWithin(msgs []*Message, limit int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pendLen > 0 && int64(c.pendLen+sizeOf(msgs)) > limit {
+		return ErrSlow
+	}
+	return c.sendLocked(msgs)
+}
+
+func (c *wsConn) sendLocked(msgs []*Message) error {
 	if c.state != connOpen {
 		return net.ErrClosed
 	}

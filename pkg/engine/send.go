@@ -1,16 +1,40 @@
 package engine
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Send queues messages and flushes. They stay together and in order, all or none of
 // them is accepted. The errors are those of Queue.
 func (s *Session) Send(msgs ...*Message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.websocket && s.opened && s.state == stateOpen && len(s.out) == 0 && s.observer == nil {
+		return s.passLocked(msgs)
+	}
 	if err := s.queueLocked(msgs); err != nil {
 		return err
 	}
 	return s.flushLocked()
+}
+
+// passLocked queues and flushes messages of an open session on WebSocket that has nothing else queued, and no observer: the
+// shortest way, which a broadcast goes once for each recipient.
+func (s *Session) passLocked(msgs []*Message) error {
+	err := s.conn.sendWithin(msgs, s.srv.cfg.MaxOutboundBytes)
+	if errors.Is(err, ErrSlow) {
+		s.closeLocked(SlowClient, ErrSlow, endNow)
+		return ErrSlow
+	}
+	for _, m := range msgs {
+		s.srv.cfg.Metrics.packetOut(m)
+	}
+	if err != nil {
+		s.closeLocked(TransportError, err, endNow)
+		return fmt.Errorf("%w: %w", ErrClosed, err)
+	}
+	return nil
 }
 
 // SendVolatile sends the messages, all or none, if the transport can take them right now,

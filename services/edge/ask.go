@@ -110,8 +110,7 @@ func (s *Service) ask(r *wire.Record) error {
 	out, err := s.outgoing(protocol.Event, r.Flags, r.Namespace, fmt.Append(nil, k.id), p)
 	if err != nil { // then all are silent
 		s.ignored(r, err)
-		clear(s.recipients)
-		s.recipients = s.recipients[:0]
+		s.forgetLast()
 	}
 	for _, sk := range s.recipients {
 		s.deliver(sk.conn, r.Flags, out)
@@ -119,7 +118,7 @@ func (s *Service) ask(r *wire.Record) error {
 			sk.copy(&s.batch, body)
 		}
 	}
-	clear(s.recipients)
+	s.forgetLast()
 	s.startAsk(k, within)
 	return nil
 }

@@ -30,23 +30,87 @@ func (s *Service) broadcast(r *wire.Record) error {
 	out, err := s.outgoing(protocol.Event, r.Flags, r.Namespace, nil, p)
 	if err != nil {
 		s.ignored(r, err)
-		clear(s.recipients)
+		s.forgetLast()
 		return nil
 	}
 	if len(s.recipients) >= manyRecipients {
 		slices.SortFunc(s.recipients, inMemory)
 	}
+	if r.Flags&wire.FlagLocal != 0 {
+		s.recipients = slices.DeleteFunc(s.recipients, func(sk *socket) bool { return !sk.ownedBy(r) })
+	}
 	for _, sk := range s.recipients {
-		if r.Flags&wire.FlagLocal != 0 && !sk.ownedBy(r) {
-			continue
-		}
-		s.deliver(sk.conn, r.Flags, out)
 		if sk.watched.Load() {
 			sk.copy(&s.batch, body)
 		}
 	}
-	clear(s.recipients)
+	if r.Flags&wire.FlagVolatile == 0 {
+		s.last.kind, s.last.messages = out.kind, append(s.last.messages, out.messages...)
+		return nil
+	}
+	for _, sk := range s.recipients {
+		s.deliver(sk.conn, r.Flags, out)
+	}
+	s.forgetLast()
 	return nil
+}
+
+// A broadcast waits for what follows it in its frame, since a recipient that gets nothing else is visited once only.
+//
+//	a broadcast, then ── an operation on one socket ──► queued for that socket, ahead of what the operation does
+//	                  ├─ another for many ───────────► queued for all
+//	                  └─ the end of the frame ───────► sent to all
+
+// queueLast queues the last broadcast for all of its recipients.
+func (s *Service) queueLast() {
+	for _, sk := range s.recipients {
+		if sk != nil {
+			s.queue(sk.conn, s.last.kind, s.last.messages...)
+		}
+	}
+	s.forgetLast()
+}
+
+// maxFollowers is how many operations on one socket each may follow a broadcast in a frame, before it is queued for all: each
+// looks for its socket among the recipients.
+const maxFollowers = 8
+
+// queueLastFor queues the last broadcast for one socket if that is a recipient.
+func (s *Service) queueLastFor(sk *socket) {
+	if len(s.recipients) == 0 {
+		return
+	}
+	if s.followers++; s.followers > maxFollowers {
+		s.queueLast()
+		return
+	}
+	if i := slices.Index(s.recipients, sk); i >= 0 {
+		s.queue(sk.conn, s.last.kind, s.last.messages...)
+		s.recipients[i] = nil
+	}
+}
+
+// sendLast sends the last broadcast, behind what is queued for its recipients.
+func (s *Service) sendLast() {
+	sent := uint64(0)
+	for _, sk := range s.recipients {
+		if sk == nil {
+			continue
+		}
+		if c := sk.conn; c.dirty {
+			s.queue(c, s.last.kind, s.last.messages...)
+		} else if c.session.Send(s.last.messages...) == nil {
+			sent++
+		}
+	}
+	s.cfg.Metrics.packetOut(s.last.kind, sent)
+	s.forgetLast()
+}
+
+func (s *Service) forgetLast() {
+	clear(s.last.messages)
+	clear(s.recipients)
+	s.last.messages, s.recipients, s.followers = s.last.messages[:0], s.recipients[:0], 0
 }
 
 // ignored counts an operation that an app made unreadable, and says which.

@@ -39,13 +39,17 @@ func (s *Service) Record(from mesh.Address, r *wire.Record) error {
 	}
 	switch r.Kind {
 	case wire.KindHello:
+		s.queueLast()
 		s.greeted(from, r.Lease)
 		return nil
 	case wire.KindBroadcast:
+		s.queueLast()
 		return s.broadcast(r)
 	case wire.KindAsk:
+		s.queueLast()
 		return s.ask(r)
 	case wire.KindJoinAll, wire.KindLeaveAll, wire.KindCloseAll:
+		s.queueLast()
 		return s.applyToAll(r)
 	default:
 		return s.apply(r)
@@ -54,6 +58,7 @@ func (s *Service) Record(from mesh.Address, r *wire.Record) error {
 
 // EndFrame implements link.Handler: one flush for each client and each app that the frame concerned.
 func (s *Service) EndFrame() {
+	s.sendLast()
 	for i, c := range s.unflushed {
 		s.unflushed[i] = nil
 		c.dirty = false
@@ -74,6 +79,7 @@ func (s *Service) apply(r *wire.Record) error {
 		}
 		return nil
 	}
+	s.queueLastFor(sk)
 	c := sk.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()

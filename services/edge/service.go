@@ -69,7 +69,9 @@ type Service struct {
 	// Owned by the reader goroutine of links.
 	batch       link.Batch
 	unflushed   []*conn
-	recipients  []*socket         // scratch of broadcast
+	last        outgoing          // the broadcast that has not gone to recipients yet
+	followers   int               // operations on one socket since then
+	recipients  []*socket         // and scratch of other operations on many
 	attachments [][]byte          // scratch of packets
 	messages    []*engine.Message // scratch of outgoing
 	opened      map[mesh.InstanceID]bool
