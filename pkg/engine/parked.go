@@ -3,10 +3,10 @@ package engine
 import (
 	"bytes"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,8 +14,8 @@ import (
 
 // A GET that waits costs a goroutine with a deep stack, another one that looks whether the client is there, and the buffers
 // of the HTTP server. One that has waited for parkAfter is taken away from that server: what is left is the connection, the
-// head of the answer, and one goroutine that waits for either the answer or the client to go. The answer written, the HTTP
-// server gets the connection back.
+// head of the answer, and one goroutine that waits for either the answer or the client to go. The answer written and the next
+// request there, the HTTP server gets the connection back (unparked.go).
 
 // parkAfter is how long a GET waits in the HTTP server: it comes back as late as that, or the moment that it parks would cost
 // more than it saves.
@@ -31,16 +31,24 @@ type parked struct {
 	rest   []byte   // what the client has sent too early
 	head   []byte   // status line and headers but for those of the body
 	accept []string // content codings the client takes
+	last   bool     // the connection closes behind the answer
 }
 
 // mayPark reports whether a GET can leave its HTTP server and come back.
 func (s *Session) mayPark(w http.ResponseWriter, r *http.Request) bool {
-	if _, wrapped := w.(interface{ Unwrap() http.ResponseWriter }); wrapped || s.srv.middleware != nil {
+	_, wrapped := w.(interface{ Unwrap() http.ResponseWriter })
+	_, direct := w.(interface {
+		http.Hijacker
+		EnableFullDuplex() error // the HTTP server's own writer has it; of a wrapper it is too special to be handed on
+	})
+	if wrapped || !direct || s.srv.middleware != nil {
 		return false // who wraps the answer wants to see it
 	}
-	_, direct := w.(http.Hijacker)
 	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
-	return direct && ok && server != nil && r.ProtoMajor == 1 && r.ProtoMinor == 1 && !r.Close &&
+	if !ok || server == nil || server.BaseContext != nil || server.ConnContext != nil {
+		return false // those would be asked a second time, by a listener they do not know
+	}
+	return r.ProtoMajor == 1 && r.ProtoMinor == 1 && !r.Close &&
 		r.ContentLength == 0 // a body that nobody has read would be the next request
 }
 
@@ -62,14 +70,10 @@ func (s *Session) park(w http.ResponseWriter, r *http.Request, p *pollRequest) b
 	if err != nil {
 		return false
 	}
-	if n := rw.Reader.Buffered(); n > 0 {
-		b, _ := rw.Peek(n) // what is buffered is there
-		k.rest = bytes.Clone(b)
-	}
-	var head bytes.Buffer
-	head.WriteString("HTTP/1.1 200 OK\r\n")
-	_ = w.Header().Write(&head) // a buffer takes everything
-	k.head, k.conn = bytes.Clone(head.Bytes()), conn
+	conn, first := withoutPrefix(conn)
+	b, _ := rw.Peek(rw.Reader.Buffered()) // what is buffered is there
+	k.conn, k.rest = conn, slices.Concat(b, first)
+	k.setHead(w.Header())
 	_ = conn.SetDeadline(time.Time{}) // fails only on a closed connection
 	k.io = newNetIO(conn, s.srv)
 	s.mu.Lock()
@@ -77,6 +81,18 @@ func (s *Session) park(w http.ResponseWriter, r *http.Request, p *pollRequest) b
 	s.mu.Unlock()
 	s.srv.track.spawn(k.wait) // ends with the answer or the client; Server.Close answers, and waits
 	return true
+}
+
+// setHead keeps the headers that are known by now.
+func (k *parked) setHead(h http.Header) {
+	k.last = hasToken(h["Connection"], "close")
+	for _, name := range [...]string{"Content-Type", "Content-Length", "Transfer-Encoding", "Date"} {
+		h.Del(name) // respond's own
+	}
+	var head bytes.Buffer
+	head.WriteString("HTTP/1.1 200 OK\r\n")
+	_ = h.Write(&head) // a buffer takes everything
+	k.head = bytes.Clone(head.Bytes())
 }
 
 // poke wakes the goroutine that waits, since there is an answer.
@@ -135,55 +151,5 @@ func (k *parked) respond(a pollAnswer) {
 		return
 	}
 	s.wrotePoll(a.msgs)
-	k.giveBack()
-}
-
-// giveBack lets the HTTP server go on with the connection, as if it were new.
-func (k *parked) giveBack() {
-	_ = k.conn.SetDeadline(time.Time{}) // fails only on a closed connection
-	conn := k.conn
-	if len(k.rest) > 0 {
-		conn = &prefixed{Conn: conn, first: k.rest}
-	}
-	ln := &single{conn: conn}
-	_ = k.server.Serve(ln) // returns at once, when it has seen that there is no other
-	if ln.conn != nil {    // the server is being shut down
-		_ = conn.Close()
-	}
-}
-
-// single is a listener with one connection.
-type single struct{ conn net.Conn }
-
-func (l *single) Accept() (net.Conn, error) {
-	conn := l.conn
-	if conn == nil {
-		return nil, io.EOF
-	}
-	l.conn = nil
-	return conn, nil
-}
-
-func (l *single) Close() error { return nil }
-
-func (l *single) Addr() net.Addr {
-	if l.conn == nil {
-		return &net.TCPAddr{}
-	}
-	return l.conn.LocalAddr()
-}
-
-// prefixed is a connection some of whose bytes have been read already.
-type prefixed struct {
-	net.Conn
-	first []byte
-}
-
-func (p *prefixed) Read(b []byte) (int, error) {
-	if len(p.first) == 0 {
-		return p.Conn.Read(b) //nolint:wrapcheck // it is that connection
-	}
-	n := copy(b, p.first)
-	p.first = p.first[n:]
-	return n, nil
+	k.unpark()
 }

@@ -153,16 +153,27 @@ func TestParkedPollAborted(t *testing.T) {
 	})
 }
 
-// What a client sends behind a parked GET is served after it.
+// What a client sends behind a parked GET is served after it, as on any other connection.
 func TestParkedPollWithAnother(t *testing.T) {
-	onEachConn(t, Config{}, options{}, func(t *testing.T, e *env) {
+	headers := func(h http.Header, r *http.Request) { h.Set("X-TLS", fmt.Sprint(r.TLS != nil)) }
+	onEachConn(t, Config{Headers: headers}, options{}, func(t *testing.T, e *env) {
 		t.Helper()
 		c := e.openRawPoll()
+		secure := fmt.Sprint(strings.HasPrefix(e.base, "https"))
 		c.ask()
-		c.waitParked()
-		c.ask()
-		send(t, c.p.s, "one")
-		c.answered("4one")
+		for range 2 {
+			c.waitParked()
+			c.p.s.mu.Lock()
+			if kind := fmt.Sprintf("%T", c.p.s.poll.parked.conn); strings.Contains(kind, "prefixed") {
+				t.Errorf("the connection is a %s still", kind)
+			}
+			c.p.s.mu.Unlock()
+			c.ask()
+			send(t, c.p.s, "one")
+			if got := c.answered("4one").Get("X-TLS"); got != secure {
+				t.Errorf("request over TLS: %s, want %s", got, secure)
+			}
+		}
 		c.waitPending()
 		send(t, c.p.s, "two")
 		c.answered("4two")

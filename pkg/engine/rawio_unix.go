@@ -120,3 +120,28 @@ func (r *rawIO) close(farewell []byte) {
 	}
 	_ = r.conn.Close() // nothing more is wanted from it
 }
+
+// waitReadable waits until there is something to be read, and leaves it there. The end of the connection, or of its read
+// deadline, is an error.
+func waitReadable(raw syscall.RawConn) error {
+	var first [1]byte
+	var n int
+	var err error
+	waited := raw.Read(func(fd uintptr) bool {
+		for {
+			n, _, err = syscall.Recvfrom(int(fd), first[:], syscall.MSG_PEEK)
+			if !errors.Is(err, syscall.EINTR) {
+				return !errors.Is(err, syscall.EAGAIN)
+			}
+		}
+	})
+	switch {
+	case waited != nil:
+		return fmt.Errorf("wait for bytes: %w", waited)
+	case err != nil:
+		return fmt.Errorf("wait for bytes: %w", os.NewSyscallError("recvfrom", err))
+	case n == 0:
+		return io.EOF
+	}
+	return nil
+}

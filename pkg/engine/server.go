@@ -50,6 +50,7 @@ type Server struct {
 	sessions map[SessionID]*Session  // guarded by mu
 	leaving  map[*wsConn]struct{}    // connections whose session has ended before them; guarded by mu
 	pipes    map[*relayPipe]struct{} // connections that belong to sessions of other servers; guarded by mu
+	idle     map[*parked]struct{}    // connections between a GET that was parked and the next request; guarded by mu
 	moved    movedList               // guarded by mu
 	closed   bool                    // guarded by mu
 }
@@ -182,7 +183,7 @@ func (s *Server) Close(ctx context.Context) error {
 	for _, session := range s.sessions {
 		sessions = append(sessions, session)
 	}
-	pipes := slices.Collect(maps.Keys(s.pipes))
+	pipes, idle := slices.Collect(maps.Keys(s.pipes)), slices.Collect(maps.Keys(s.idle))
 	conns := make([]*wsConn, 0, len(s.leaving))
 	for c := range s.leaving {
 		conns = append(conns, c)
@@ -196,6 +197,9 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	for _, p := range pipes {
 		p.cut()
+	}
+	for _, k := range idle {
+		_ = k.conn.Close() // nothing is on its way
 	}
 	return s.track.wait(ctx)
 }
