@@ -64,29 +64,30 @@ func (r *refusals) want(tb testing.TB, n int, target string, code int, message s
 
 // refusing is a server that refuses what a request asks it to refuse.
 func refusing(told *refusals, metrics *Metrics) (Config, options) {
-	return Config{
-			OnConnectionError: told.add, Metrics: metrics,
-			AllowRequest: func(r *http.Request) error {
-				if r.URL.Query().Has("forbid") {
-					return errors.New(`no <b>"entry"</b>`)
-				}
-				return nil
-			},
-			GenerateID: func(r *http.Request) (SessionID, error) {
-				if r.URL.Query().Has("noid") {
-					return "", errors.New("no id")
-				}
-				return randomID(), nil
-			},
-		}, options{accept: func(_ *peer, r *http.Request) error {
-			switch {
-			case r.URL.Query().Has("refuse"):
-				return errors.New("not told to the client")
-			case r.URL.Query().Has("refuse4"):
-				return &Refusal{Code: CodeForbidden, Message: "go away"}
+	cfg := Config{
+		OnConnectionError: told.add, Metrics: metrics,
+		AllowRequest: func(r *http.Request) error {
+			if r.URL.Query().Has("forbid") {
+				return errors.New(`no <b>"entry"</b>`)
 			}
 			return nil
-		}, peer: func(p *peer) { p.echo = true }}
+		},
+		GenerateID: func(r *http.Request) (SessionID, error) {
+			if r.URL.Query().Has("noid") {
+				return "", errors.New("no id")
+			}
+			return randomID(), nil
+		},
+	}
+	return cfg, options{accept: func(_ *peer, r *http.Request) error {
+		switch {
+		case r.URL.Query().Has("refuse"):
+			return errors.New("not told to the client")
+		case r.URL.Query().Has("refuse4"):
+			return &Refusal{Code: CodeForbidden, Message: "go away"}
+		}
+		return nil
+	}, peer: func(p *peer) { p.echo = true }}
 }
 
 // Every refusal of an HTTP request: status, body, and what OnConnectionError is told (EIO-026).
