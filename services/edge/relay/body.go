@@ -21,11 +21,11 @@ type bodyCopy struct {
 	reading bool // guarded by mu: the client may still send of it
 }
 
-// startBody begins to copy a body; end waits for it.
-func startBody(w http.ResponseWriter, r *http.Request, to *tunnel.Stream) *bodyCopy {
+// startBody begins to copy a body that has a time to arrive in; end waits for it.
+func startBody(w http.ResponseWriter, r *http.Request, to *tunnel.Stream, timeout time.Duration) *bodyCopy {
 	c := &bodyCopy{rc: http.NewResponseController(w), body: r.Body, to: to, done: make(chan struct{}), reading: true}
-	_ = c.rc.SetReadDeadline(time.Now().Add(bodyTimeout)) // not supported = not set
-	go c.run()                                            // waited for in end
+	_ = c.rc.SetReadDeadline(time.Now().Add(timeout)) // not supported = not set
+	go c.run()                                        // waited for in end
 	return c
 }
 

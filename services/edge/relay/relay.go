@@ -23,7 +23,6 @@ import (
 
 const (
 	openTimeout = 2 * time.Second // for room on the link to the owner
-	bodyTimeout = time.Minute     // for a client's body; the owner's own is what counts
 	maxHead     = 64 << 10        // bytes of an answer's head
 )
 
@@ -45,14 +44,20 @@ type Config struct {
 	Owner func(engine.SessionID) (mesh.Address, bool)
 	// Patience is how long an answer may take: longer than a poll may wait. Default 60 s.
 	Patience time.Duration
-	Metrics  *Metrics     // nil counts nothing
-	Log      *slog.Logger // nil logs nothing
+	// BodyTimeout is the time for a client's body to arrive, and for a client to take an answer. Default 60 s.
+	BodyTimeout time.Duration
+
+	Metrics *Metrics     // nil counts nothing
+	Log     *slog.Logger // nil logs nothing
 }
 
 // New returns a relay.
 func New(cfg Config) *Relay {
 	if cfg.Patience <= 0 {
 		cfg.Patience = time.Minute
+	}
+	if cfg.BodyTimeout <= 0 {
+		cfg.BodyTimeout = time.Minute
 	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = &Metrics{}
@@ -109,7 +114,7 @@ func (y *Relay) pass(owner mesh.Address, w http.ResponseWriter, r *http.Request)
 	defer stop()
 	var body *bodyCopy
 	if hasBody {
-		body = startBody(w, r, stream) //nolint:contextcheck // the stream ends with the request
+		body = startBody(w, r, stream, y.cfg.BodyTimeout) //nolint:contextcheck // the stream ends with the request
 	} else if !upgrades(r) { // the server's own timeouts are not for requests that wait
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // not supported = not set
 	}
@@ -128,6 +133,7 @@ func (y *Relay) pass(owner mesh.Address, w http.ResponseWriter, r *http.Request)
 		}
 		return nil
 	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(y.cfg.BodyTimeout)) // not supported = not set
 	if err := passAnswer(w, answer, in); err != nil {
 		stream.Reset("answer not delivered")
 		return err
@@ -186,7 +192,7 @@ func passAnswer(w http.ResponseWriter, answer *siomeshv1.RelayResponse, body io.
 // relayRequest is a request as the owner gets it.
 func relayRequest(r *http.Request) *siomeshv1.RelayRequest {
 	q := &siomeshv1.RelayRequest{
-		Method: r.Method, Uri: r.URL.RequestURI(), Host: text(r.Host), Remote: r.RemoteAddr,
+		Method: r.Method, Uri: text(r.URL.RequestURI()), Host: text(r.Host), Remote: text(r.RemoteAddr),
 		ContentLength: r.ContentLength, Minor: uint32(max(r.ProtoMinor, 0)), //nolint:gosec // not negative
 	}
 	for name, values := range r.Header {

@@ -60,7 +60,7 @@ func New(b bus.Bus, cfg Config) (*Node, error) {
 	n.peers = presence.New(b, names, n.self, func(*siomeshv1.Presence) {}, cfg.Log, presence.Config{})
 	n.peers.Watch(n.peerChanged)
 	n.links = link.NewEndpoint(b, names, n.self, n, cfg.Log, link.Config{Healthy: n.peers.Fresh, NoResponders: n.peers.Suspect})
-	n.relay = relay.New(relay.Config{Owner: n.ownerOf, Metrics: &n.Metrics, Log: cfg.Log})
+	n.relay = relay.New(relay.Config{Owner: n.ownerOf, BodyTimeout: cfg.Engine.BodyTimeout, Metrics: &n.Metrics, Log: cfg.Log})
 	n.tunnel = tunnel.New(n.links, n.relay.Accept, tunnel.Config{Metrics: &n.Streams})
 	e := cfg.Engine
 	e.GenerateID, e.Foreign = n.generateID, n.relay.Foreign
