@@ -180,6 +180,7 @@ const stopWait = 5 * time.Second
 func (s *Service) stop(ctx context.Context) {
 	s.stopping.Store(true)
 	s.endWaiting()
+	s.relay.Leave()
 	ctx, cancel := context.WithTimeout(ctx, stopWait)
 	defer cancel()
 	if err := s.engine.Close(ctx); err != nil {

@@ -77,3 +77,18 @@ func TestOddQuery(t *testing.T) {
 		}
 	}
 }
+
+// A node that leaves does not wait for requests that wait at others, and neither do these: the session ends, and the client is
+// told to open another.
+func TestRelayLeaves(t *testing.T) {
+	s := newSite(t, 2, relaytest.Config{})
+	sid, session := s.open()
+	waiting := s.later(t.Context(), 1, sid, session)
+	began := time.Now()
+	s.stops[1]()
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("leaving took %v", took)
+	}
+	s.want("GET that waited", <-waiting, 400, unknownSID)
+	s.eventually("the end", func() bool { return s.nodes[0].Engine.ClientsCount() == 0 })
+}

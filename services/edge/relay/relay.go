@@ -36,6 +36,9 @@ type Relay struct {
 	engine *engine.Server
 	tunnel *tunnel.Mux
 	served tasks
+
+	leaving context.Context //nolint:containedctx // ends what waits at other edges when this one leaves
+	leave   context.CancelFunc
 }
 
 // Config is what a relay needs to know; Owner is required.
@@ -65,11 +68,17 @@ func New(cfg Config) *Relay {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Relay{cfg: cfg}
+	y := &Relay{cfg: cfg}
+	y.leaving, y.leave = context.WithCancel(context.Background())
+	return y
 }
 
 // Bind tells the relay whom it works for, before anything reaches it.
 func (y *Relay) Bind(e *engine.Server, t *tunnel.Mux) { y.engine, y.tunnel = e, t }
+
+// Leave ends the requests that wait at other edges for their answers, and begins no more: their sessions are unknown, to the
+// clients, and end. Call it before the engine closes, which waits for them.
+func (y *Relay) Leave() { y.leave() }
 
 // Foreign serves a request for a session of another edge; engine.Config.Foreign. It returns false if no edge alive has it, or
 // that edge is lost: the session is unknown, then, and nobody else is asked.
@@ -112,6 +121,8 @@ func (y *Relay) pass(owner mesh.Address, w http.ResponseWriter, r *http.Request)
 	}
 	stop := context.AfterFunc(r.Context(), func() { stream.Reset("client gone") })
 	defer stop()
+	stay := context.AfterFunc(y.leaving, func() { stream.Reset("stopping") }) //nolint:contextcheck // of all requests
+	defer stay()
 	var body *bodyCopy
 	if hasBody {
 		body = startBody(w, r, stream, y.cfg.BodyTimeout) //nolint:contextcheck // the stream ends with the request
@@ -127,6 +138,7 @@ func (y *Relay) pass(owner mesh.Address, w http.ResponseWriter, r *http.Request)
 	}
 	if answer.GetStatus() == http.StatusSwitchingProtocols {
 		stop()
+		stay() // the engine's Close cuts it
 		if err := y.engine.RelayUpgrade(w, r, bufferedConn{stream, in}); err != nil {
 			stream.Reset("no upgrade")
 			return fmt.Errorf("relay upgrade: %w", err)

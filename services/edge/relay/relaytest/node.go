@@ -93,6 +93,7 @@ func (n *Node) Run(ctx context.Context) error {
 	<-ctx.Done()
 	stop, cancel := context.WithTimeout(parts, 5*time.Second)
 	defer cancel()
+	n.relay.Leave()
 	err := n.Engine.Close(stop)
 	n.relay.Wait()
 	n.tunnel.Close()
