@@ -21,7 +21,7 @@ func needNode(tb testing.TB) {
 		}
 	}
 	missing := false
-	for _, name := range []string{"socket.io-client", "socket.io-client-v2"} {
+	for _, name := range []string{"socket.io-client", "socket.io-client-v2", "socket.io-msgpack-parser"} {
 		_, err := os.Stat("node_modules/" + name + "/package.json")
 		missing = missing || errors.Is(err, fs.ErrNotExist)
 	}
@@ -95,12 +95,18 @@ func runNode(t *testing.T, args ...string) int {
 // runScenarios plays the whole table against the edges.
 func runScenarios(t *testing.T, urls ...string) {
 	t.Helper()
-	list, err := exec.CommandContext(t.Context(), "node", "run.mjs", "--list").Output()
+	runScenariosWith(t, "json", urls...)
+}
+
+// runScenariosWith is runScenarios for clients with that parser.
+func runScenariosWith(t *testing.T, parser string, urls ...string) {
+	t.Helper()
+	list, err := exec.CommandContext(t.Context(), "node", "run.mjs", "--parser", parser, "--list").Output()
 	if err != nil {
 		t.Fatalf("list the scenarios: %v", err)
 	}
 	want := strings.Count(string(list), "\n")
-	if got := runNode(t, "run.mjs", "--urls", strings.Join(urls, ",")); got != want || want == 0 {
+	if got := runNode(t, "run.mjs", "--parser", parser, "--urls", strings.Join(urls, ",")); got != want || want == 0 {
 		t.Errorf("%d scenarios reported, want %d", got, want)
 	}
 }

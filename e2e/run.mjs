@@ -1,7 +1,8 @@
-// node run.mjs --urls http://127.0.0.1:3000,http://127.0.0.1:3001 [--transports websocket,polling] [--only text] [--list]
+// node run.mjs --urls http://127.0.0.1:3000,http://127.0.0.1:3001 [--transports websocket,polling] [--parser json|msgpack] [--only text] [--list]
 //
 // Runs every scenario of scenarios/*.mjs against a server of e2e/app with the stock socket.io-client, and prints one line of
-// JSON for each: {"name","ok","ms","error"}. Those not marked `once` run for each transport. Exit status 1: one failed.
+// JSON for each: {"name","ok","ms","error"}. Those not marked `once` run for each transport, those with a `parser` with that
+// one only. Exit status 1: one failed.
 
 import { readdir } from "node:fs/promises";
 import { parseArgs } from "node:util";
@@ -11,6 +12,7 @@ const { values: flags } = parseArgs({
   options: {
     urls: { type: "string" },
     transports: { type: "string", default: "websocket,polling" },
+    parser: { type: "string", default: "json" },
     only: { type: "string", default: "" },
     list: { type: "boolean", default: false },
   },
@@ -22,6 +24,7 @@ async function scenarios() {
   for (const file of (await readdir(folder)).sort()) {
     const group = file.replace(/\.mjs$/, "");
     for (const [name, run] of Object.entries(await import(new URL(file, folder)))) {
+      if ((run.parser ?? flags.parser) !== flags.parser) continue;
       const transports = run.once ? [undefined] : flags.transports.split(",");
       for (const transport of transports) found.push({ name: [group, name, transport].filter(Boolean).join("/"), run, transport });
     }
@@ -30,7 +33,7 @@ async function scenarios() {
 }
 
 async function play({ name, run, transport }, urls) {
-  const t = new Context(urls, transport ? [transport] : undefined);
+  const t = new Context(urls, transport ? [transport] : undefined, flags.parser);
   const deadline = run.deadline ?? 10_000;
   const began = performance.now();
   let timer;

@@ -23,6 +23,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("one process", func(t *testing.T) { oneProcess(t, b) })
 	t.Run("up and an app outside", func(t *testing.T) { upAndOutside(t, b) })
 	t.Run("separate processes", func(t *testing.T) { separateProcesses(t, b) })
+	t.Run("clients with msgpack", func(t *testing.T) { msgpackClients(t, b) })
 	t.Run("clients of 2.x", func(t *testing.T) { olderClients(t, b) })
 	t.Run("any edge", func(t *testing.T) { anyEdge(t, b) })
 	t.Run("edges killed mid-poll", func(t *testing.T) { edgesKilledMidPoll(t, b) })

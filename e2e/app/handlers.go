@@ -18,7 +18,7 @@ const watchers = "watchers"
 func (a *app) serve(n *socketio.Namespace, s *socketio.Socket) {
 	c := &client{app: a, n: n, s: s}
 	for event, h := range map[string]socketio.Handler{
-		"echo": echo, "back": c.back, "tick": c.tick, "string": c.text, "bytes": c.bytes,
+		"echo": echo, "decoded": decoded, "album": album, "back": c.back, "tick": c.tick, "string": c.text, "bytes": c.bytes,
 		"ask": c.ask, "ask-length": c.askLength, "ask-late": c.askLate,
 		"join": c.join, "leave": c.leave, "rooms": c.rooms, "join-and-tell": c.joinAndTell,
 		"all": c.all, "others": c.others, "to": c.to, "to-others": c.toOthers,
@@ -49,7 +49,10 @@ func arguments(a socketio.Args) ([]any, error) {
 	return args, a.Bind(targets...)
 }
 
-func echo(_ context.Context, e *socketio.Event) error {
+// echo answers with what came, as it came; decoded with what it is for Go.
+func echo(_ context.Context, e *socketio.Event) error { return e.Ack(e.Args.Values()...) }
+
+func decoded(_ context.Context, e *socketio.Event) error {
 	args, err := arguments(e.Args)
 	if err != nil {
 		return err
@@ -57,12 +60,29 @@ func echo(_ context.Context, e *socketio.Event) error {
 	return e.Ack(args...)
 }
 
-func (c *client) back(_ context.Context, e *socketio.Event) error {
-	args, err := arguments(e.Args)
-	if err != nil {
+// album(title, pictures) answers with the same, out of a type with binary inside.
+func album(_ context.Context, e *socketio.Event) error {
+	type picture struct {
+		Name  string
+		Bytes []byte
+		Thumb *socketio.Binary `json:"thumb,omitempty"`
+	}
+	var a struct {
+		Title    string             `json:"title"`
+		Pictures []picture          `json:"pictures"`
+		ByName   map[string]picture `json:"byName"`
+	}
+	if err := e.Bind(&a); err != nil {
 		return err
 	}
-	return c.s.Emit("back", args...)
+	for _, p := range a.Pictures {
+		a.ByName[p.Name] = p
+	}
+	return e.Ack(a, len(a.Pictures))
+}
+
+func (c *client) back(_ context.Context, e *socketio.Event) error {
+	return c.s.Emit("back", e.Args.Values()...)
 }
 
 func (c *client) tick(_ context.Context, e *socketio.Event) error {

@@ -3,15 +3,17 @@
 import { randomBytes } from "node:crypto";
 import { Agent } from "node:http";
 import { Manager } from "socket.io-client";
+import msgpack from "socket.io-msgpack-parser";
 
 export class Context {
   #urls;
   #managers = [];
   #waiting = new Map(); // what the scenario is waiting for: said when its deadline passes
 
-  constructor(urls, transports) {
+  constructor(urls, transports, parser = "json") {
     this.#urls = urls;
     this.transports = transports;
+    this.parser = parser;
     this.tag = randomBytes(5).toString("hex"); // keeps rooms of scenarios apart
   }
 
@@ -27,6 +29,7 @@ export class Context {
       upgrade: false,
       reconnection: false,
       autoConnect: false,
+      parser: this.parser === "msgpack" ? msgpack : undefined,
       agent: new Agent({ keepAlive: true }),
       ...options,
     });

@@ -3,11 +3,13 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 
-const values = [0, -1.5, 1e21, "", "text", true, false, null, [], {}, [[1, [2, { a: null }]]], { "": { "a b": ["c"] } }];
+const plain = [0, -1.5, "", "text", true, false, null, [], {}, [[1, [2, { a: null }]]], { "": { "a b": ["c"] } }];
+const valuesFor = (t) => (t.parser === "msgpack" ? plain : [...plain, 1e21]); // which notepack.io writes as 3875820019684212736
 
 // SOC-001.
 export async function valuesArriveIntact(t) {
   const s = await t.connect();
+  const values = valuesFor(t);
   const back = t.event(s, "back");
   s.emit("back", ...values);
   assert.deepEqual(await back, values);
@@ -16,6 +18,7 @@ export async function valuesArriveIntact(t) {
 // SOC-005, SOC-009: an acknowledgement carries any number of arguments.
 export async function acknowledgementArguments(t) {
   const s = await t.connect();
+  const values = valuesFor(t);
   const answer = (...args) => new Promise((resolve) => s.emit("echo", ...args, (...got) => resolve(got)));
   assert.deepEqual(await answer(), []);
   assert.deepEqual(await answer(...values), values);
@@ -43,6 +46,29 @@ export async function binaryBothWays(t) {
   assert.deepEqual(await back, args);
   const answer = await new Promise((resolve) => s.emit("echo", ...args, (...got) => resolve(got)));
   assert.deepEqual(answer, args);
+}
+
+// What came, decoded and encoded again by Go, and an object with binary inside by way of a type.
+export async function decodedByGo(t) {
+  const s = await t.connect();
+  const args = [...valuesFor(t), randomBytes(300), { list: [randomBytes(3), { deep: [Buffer.alloc(0)] }] }];
+  assert.deepEqual(await new Promise((resolve) => s.emit("decoded", ...args, (...got) => resolve(got))), args);
+  const pictures = [{ Name: "a", Bytes: randomBytes(2000) }, { Name: "b", Bytes: Buffer.alloc(0), thumb: randomBytes(10) }];
+  const got = await new Promise((resolve) => s.emit("album", { title: "ж", pictures, byName: {} }, (...all) => resolve(all)));
+  assert.deepEqual(got, [{ title: "ж", pictures, byName: { a: pictures[0], b: pictures[1] } }, 2]);
+}
+
+// The keys of an object keep their order, whatever they are called; but for integers, which JavaScript itself puts first, and
+// what notepack.io makes of __proto__.
+export async function orderOfKeys(t) {
+  const s = await t.connect();
+  const proto = t.parser === "msgpack" ? "__prot__" : "__proto__";
+  const text = `{"z":{"b":1,"a":[{"y":0,"x":0}]},"a":{"${proto}":{"polluted":true},"constructor":2},"":3,"ä":4,"M":5}`;
+  assert.equal(JSON.stringify(await t.request(s, "echo", JSON.parse(text))), text);
+  const back = t.event(s, "back");
+  s.emit("back", JSON.parse(text));
+  assert.equal(JSON.stringify((await back)[0]), text);
+  assert.equal({}.polluted, undefined);
 }
 
 // SOC-006, SOC-010: the server asks, the client answers, with binary too.
