@@ -129,15 +129,28 @@ func TestEncodeAckWithoutArguments(t *testing.T) {
 	}
 }
 
+// What is sent is left as it is, and what becomes of it later is not sent.
 func TestEncodeNeverMutates(t *testing.T) { // PAR-008
-	deep := []any{[]byte{1}, map[string]any{"k": []byte{2}}}
-	p := &photo{Data: []byte{3}, Meta: deep}
-	if _, err := newEncoder().event(nil, "e", []any{deep, p}); err != nil {
+	parts := func() [][]byte { return [][]byte{{1}, {2}, {3}, {4}, {5}, []byte(`{"z":1, "a":2}`)} }
+	arguments := func(p [][]byte) []any {
+		deep := []any{p[0], map[string]any{"k": p[1]}, json.RawMessage(p[5])}
+		return []any{deep, &photo{Data: p[2], Meta: deep}, p[3], Binary(p[4]), map[string][]byte{"b": p[0], "a": p[1]}}
+	}
+	used := parts()
+	args := arguments(used)
+	body, err := newEncoder().event(nil, "e", args)
+	if err != nil {
 		t.Fatal(err)
 	}
-	want := []any{[]byte{1}, map[string]any{"k": []byte{2}}}
-	if !reflect.DeepEqual(deep, want) || !reflect.DeepEqual(p, &photo{Data: []byte{3}, Meta: want}) {
-		t.Errorf("arguments were changed: %v, %v", deep, p)
+	if want := arguments(parts()); !reflect.DeepEqual(args, want) {
+		t.Errorf("arguments were changed: got %v, want %v", args, want)
+	}
+	before := string(body)
+	for _, p := range used {
+		clear(p)
+	}
+	if string(body) != before {
+		t.Errorf("the packet shares memory with the arguments: %q, was %q", body, before)
 	}
 }
 

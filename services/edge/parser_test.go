@@ -233,6 +233,32 @@ func TestOneParserForAll(t *testing.T) {
 	})
 }
 
+// A packet in parts is put together from what its own client sends, whatever others send meanwhile (PAR-031).
+func TestOneDecoderForEach(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newMesh(t, Config{})
+		app := w.newApp(true, "/")
+		one, other := w.join("/"), w.join("/")
+		app.records()
+		const first, second = `["first",{"_placeholder":true,"num":0}]`, `["second",{"_placeholder":true,"num":0}]`
+		one.send(`451-` + first)
+		w.settle()
+		other.send(`451-` + second)
+		w.settle()
+		one.sendBinary("of the first")
+		w.settle()
+		other.sendBinary("of the second")
+		w.settle()
+		got := app.expect(wire.KindEvent, wire.KindEvent)
+		for i, want := range []string{first + "of the first", second + "of the second"} {
+			p, err := wire.ParsePacket(got[i].Body, nil)
+			if err != nil || string(p.JSON)+string(bytes.Join(p.Attachments, nil)) != want {
+				t.Errorf("event %d: got %s %q (%v), want %s", i, p.JSON, p.Attachments, err, want)
+			}
+		}
+	})
+}
+
 // An app that writes no JSON, or the same bytes again and again, loses that operation and nothing else.
 func TestMsgpackUnreadableOperations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
