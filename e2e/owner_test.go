@@ -33,7 +33,7 @@ func edgesKilledMidPoll(t *testing.T, b binaries) {
 
 	t.Run("owner", func(t *testing.T) {
 		sid := openPolling(t, m.urls()[0])
-		waiting := poll(t, m.urls()[1], sid)
+		waiting := m.pollAt(t, 1, sid)
 		killed := time.Now()
 		m.edges[0].kill(t)
 		if a := <-waiting; a.code != http.StatusBadRequest || a.body != unknownSession {
@@ -53,7 +53,7 @@ func edgesKilledMidPoll(t *testing.T, b binaries) {
 	m.edges[0].ready(t, m.readyz(2))
 	t.Run("relay", func(t *testing.T) {
 		sid := openPolling(t, m.urls()[0])
-		waiting := poll(t, m.urls()[1], sid)
+		waiting := m.pollAt(t, 1, sid)
 		m.edges[1].kill(t)
 		if a := <-waiting; a.err == nil {
 			t.Errorf("a dead edge answered %d %q", a.code, a.body)
@@ -101,7 +101,17 @@ type answer struct {
 	err  error
 }
 
-// poll makes a request of a session at an edge, and returns once the edge waits for packets, or the request has ended.
+// pollAt is poll at an edge for a session of the first one, and returns once that has got it.
+func (m *split) pollAt(t *testing.T, edge int, sid string) <-chan answer {
+	t.Helper()
+	const served = `sio_edge_requests_relayed_total{outcome="served_for_another"}`
+	before := m.count(t, 0, served)
+	ended := poll(t, m.urls()[edge], sid)
+	until(t, answersWithin, "the owner has the request", func() bool { return m.count(t, 0, served) > before })
+	return ended
+}
+
+// poll makes a request of a session at an edge in the background.
 func poll(tb testing.TB, url, sid string) <-chan answer {
 	tb.Helper()
 	ended := make(chan answer, 1)

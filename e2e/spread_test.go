@@ -90,7 +90,9 @@ func anyEdge(t *testing.T, b binaries) {
 			t.Run("polling", func(t *testing.T) { m.spread(t, "polling") })
 		}
 		t.Run(name, func(t *testing.T) {
-			m.spread(t, "polling,websocket")
+			if during := m.spread(t, "polling,websocket"); wait == "0" && during == 0 {
+				t.Error("no client sent anything during its upgrade")
+			}
 			moved := m.sum(t, "sio_edge_sessions_moved_here_total")
 			t.Logf("%d sessions moved", moved)
 			if took := moved > 0; took != (wait != "0") {
@@ -104,8 +106,9 @@ func anyEdge(t *testing.T, b binaries) {
 	}
 }
 
-// spread lets 500 clients play through a balancer that sends their requests anywhere.
-func (m *split) spread(t *testing.T, transports string) {
+// spread lets 500 clients play through a balancer that sends their requests anywhere, and returns how many events they sent
+// before their upgrade was complete.
+func (m *split) spread(t *testing.T, transports string) (duringUpgrade int) {
 	t.Helper()
 	s := newSpreader(t, true, m.listen[2:]...)
 	cmd := exec.CommandContext(t.Context(), "node", "spread.mjs", "--url", s.server.URL, "--transports", transports)
@@ -123,25 +126,32 @@ func (m *split) spread(t *testing.T, transports string) {
 	if n := s.answered(http.StatusBadRequest); n != 0 {
 		t.Errorf("%d responses with status 400", n)
 	}
+	return result.DuringUpgrade
 }
 
 // sum adds a counter up over all edges.
-func (m *split) sum(t *testing.T, name string) int {
+func (m *split) sum(t *testing.T, name string) (sum int) {
 	t.Helper()
-	sum := 0
-	for _, addr := range m.internal[2:] {
-		_, text := get(t.Context(), "http://"+addr+"/metrics")
-		for line := range strings.Lines(string(text)) {
-			value, ok := strings.CutPrefix(line, name+" ")
-			if !ok {
-				continue
-			}
-			n, err := strconv.Atoi(strings.TrimSpace(value))
-			if err != nil {
-				t.Fatal(fmt.Errorf("counter %s: %w", name, err))
-			}
-			sum += n
+	for i := range m.internal[2:] {
+		sum += m.count(t, i, name)
+	}
+	return sum
+}
+
+// count returns a counter of an edge.
+func (m *split) count(t *testing.T, edge int, name string) (sum int) {
+	t.Helper()
+	_, text := get(t.Context(), "http://"+m.internal[2+edge]+"/metrics")
+	for line := range strings.Lines(string(text)) {
+		value, ok := strings.CutPrefix(line, name+" ")
+		if !ok {
+			continue
 		}
+		n, err := strconv.Atoi(strings.TrimSpace(value))
+		if err != nil {
+			t.Fatal(fmt.Errorf("counter %s: %w", name, err))
+		}
+		sum += n
 	}
 	return sum
 }
