@@ -109,7 +109,9 @@ func (b BroadcastOperator) operate(r wire.Record) error {
 
 func (b BroadcastOperator) operateOn(n *Namespace, r wire.Record) error {
 	r.Namespace, r.Partition = n.nameBytes, n.partition
-	_, err := n.server.send(context.Background(), &r, b.volatile)
+	ctx, cancel := n.bounded()
+	defer cancel()
+	_, err := n.server.send(ctx, &r, b.volatile)
 	return err
 }
 

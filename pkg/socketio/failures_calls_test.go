@@ -160,6 +160,7 @@ func TestEveryCallIsInTheTable(t *testing.T) {
 		"ParentNamespace.Use", "ParentNamespace.OnConnection", // TestParentLate
 		"Event.Bind", "Event.SetArgs", "Data.Get", "Data.MarshalJSON", // send nothing
 		"ParentNamespace.FetchSockets",
+		"Server.Confirmed", // TestConfirmed
 	}
 	failure := reflect.TypeFor[error]()
 	for _, typ := range []reflect.Type{

@@ -22,6 +22,7 @@ type Namespace struct {
 	name      string
 	nameBytes []byte
 	partition uint8
+	until     time.Time // operations wait no longer than that; zero: Config.EmitTimeout alone; see Confirmed
 
 	// Guarded by server.mu until Run begins, fixed from then on.
 	middlewares []Middleware
