@@ -57,7 +57,7 @@ func (s *Service) broadcast(r *wire.Record) error {
 
 // A broadcast waits for what follows it in its frame, since a recipient that gets nothing else is visited once only.
 //
-//	a broadcast, then ── an operation on one socket ──► queued for that socket, ahead of what the operation does
+//	a broadcast, then ── an operation on one socket ──► queued for that client, ahead of what the operation does
 //	                  ├─ another for many ───────────► queued for all
 //	                  └─ the end of the frame ───────► sent to all
 
@@ -75,7 +75,7 @@ func (s *Service) queueLast() {
 // looks for its socket among the recipients.
 const maxFollowers = 8
 
-// queueLastFor queues the last broadcast for one socket if that is a recipient.
+// queueLastFor queues the last broadcast for one socket if that, or another of the same client, is a recipient.
 func (s *Service) queueLastFor(sk *socket) {
 	if len(s.recipients) == 0 {
 		return
@@ -84,7 +84,8 @@ func (s *Service) queueLastFor(sk *socket) {
 		s.queueLast()
 		return
 	}
-	if i := slices.Index(s.recipients, sk); i >= 0 {
+	of := func(recipient *socket) bool { return recipient != nil && recipient.conn == sk.conn }
+	if i := slices.IndexFunc(s.recipients, of); i >= 0 {
 		s.queue(sk.conn, s.last.kind, s.last.messages...)
 		s.recipients[i] = nil
 	}

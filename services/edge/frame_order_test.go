@@ -75,3 +75,25 @@ func TestOrderWithinFrames(t *testing.T) {
 		}
 	})
 }
+
+// TestOrderAcrossNamespaces: a client with two namespaces gets what a frame has for either in the order of the frame, up to
+// the end of its connection.
+func TestOrderAcrossNamespaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newMesh(t, Config{})
+		app := w.newApp(true, "/", "/a")
+		c := w.join("/", "/a")
+		of, _ := app.connect() // of /a
+		frame := func(then *wire.Record) {
+			all := broadcast(0, wire.Selector{}, `["all"]`)
+			all.Namespace, all.Origin = []byte("/"), app.addr.Instance
+			then.Namespace, then.Origin, then.Socket, then.Epoch = of.Namespace, app.addr.Instance, of.Socket, of.Epoch
+			w.ring.append(w.edge.Self(), all, then)
+		}
+		frame(emit(0, `["one"]`))
+		c.expect(`42["all"]`, `42/a,["one"]`)
+		frame(&wire.Record{Kind: wire.KindClose, Flags: wire.FlagClose})
+		c.expect(`42["all"]`, "41/a,", "41")
+		c.wantClosed()
+	})
+}
