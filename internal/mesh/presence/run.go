@@ -23,6 +23,9 @@ func (p *Peers) Run(ctx context.Context) error {
 	g.Go(func() error { return receiver.Run(ctx) })
 	g.Go(func() error {
 		if err := p.subscribe(ctx, receiver); err != nil {
+			if ctx.Err() != nil {
+				return nil //nolint:nilerr // it is over before it has begun, and the receiver has closed
+			}
 			return err
 		}
 		return d.run(ctx)
