@@ -84,8 +84,10 @@ func New(accept Accept, cfg Config) (*Server, error) {
 }
 
 // ServeHTTP serves polling requests and WebSocket handshakes below Config.Path, and
-// answers 404 to everything else. It returns when the request is answered, or when the
-// connection has been upgraded and left net/http.
+// answers 404 to everything else. It returns when the request is answered, or when its
+// connection has left net/http: as a WebSocket, or for a GET that has waited a second, up to
+// the next request. Such connections end with Close of this server, not with Shutdown or
+// Close of the http.Server.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.track.add()
 	defer s.track.done()
