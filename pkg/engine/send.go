@@ -59,9 +59,10 @@ func (s *Session) SendVolatile(msgs ...*Message) bool {
 }
 
 // Queue accepts messages, all or none, without sending them: Flush does that, or the next
-// Send, whichever comes first. It returns ErrClosed when the session is closing or closed.
-// When the messages do not fit into Config.MaxOutboundBytes with what waits already, the
-// client is too slow: the session is closed with SlowClient and ErrSlow returned.
+// Send, whichever comes first, or a Queue for which there is no room otherwise. It returns
+// ErrClosed when the session is closing or closed. When the messages do not fit into
+// Config.MaxOutboundBytes with what the transport has not taken, the client is too slow: the
+// session is closed with SlowClient and ErrSlow returned.
 func (s *Session) Queue(msgs ...*Message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,8 +82,13 @@ func (s *Session) queueLocked(msgs []*Message) error {
 	}
 	n := sizeOf(msgs)
 	if !s.fitsLocked(n) {
-		s.closeLocked(SlowClient, ErrSlow, endNow)
-		return ErrSlow
+		if err := s.flushLocked(); err != nil { // what is queued may not wait for the client, but for Flush
+			return err
+		}
+		if !s.fitsLocked(n) {
+			s.closeLocked(SlowClient, ErrSlow, endNow)
+			return ErrSlow
+		}
 	}
 	s.observer.created(msgs)
 	s.out = append(s.out, msgs...)

@@ -128,6 +128,32 @@ func TestOutboundBound(t *testing.T) {
 	c.wantGone()
 }
 
+// What is only queued is handed to a transport that can take it before the client counts as too slow.
+func TestQueueBeyondBound(t *testing.T) {
+	e := newEnv(t, Config{MaxOutboundBytes: 1000}, options{})
+	part := strings.Repeat("x", 800)
+	c, p := e.openWS()
+	for range 3 {
+		if err := p.s.Queue(text(part)); err != nil {
+			t.Fatalf("WebSocket: %v", err)
+		}
+	}
+	p.s.Flush()
+	for range 3 {
+		if got := c.text(); got != "4"+part {
+			t.Errorf("WebSocket: got %.20q", got)
+		}
+	}
+	l := e.openPolling()
+	get := l.goGet()
+	for i := range 3 { // one for the GET that waits, one for the next
+		if err := l.p.s.Queue(text(part)); i < 2 && err != nil || i == 2 && !errors.Is(err, ErrSlow) {
+			t.Fatalf("polling: message %d: %v", i, err)
+		}
+	}
+	wantResponse(t, wait(t, get), 200, "4"+part)
+}
+
 // What is volatile is dropped before the bound makes a client too slow.
 func TestVolatileWithinBound(t *testing.T) {
 	e := newEnv(t, Config{MaxOutboundBytes: 1000}, options{})
