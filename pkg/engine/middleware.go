@@ -37,7 +37,7 @@ func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	told := badRequest("MIDDLEWARE_FAILURE", "error", err)
 	var refusal *Refusal
 	if errors.As(err, &refusal) {
-		told.Code, told.Message = refusal.Code, refusal.Message
+		told.Code, told.Message, told.Status, told.RetryAfter = refusal.Code, refusal.Message, refusal.Status, refusal.RetryAfter
 	}
 	s.refuse(w, r, told)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rs/cors"
 )
@@ -76,6 +77,8 @@ func TestMiddlewareEnds(t *testing.T) {
 					Refuse(w, r, failure)
 				case q.Has("forbid"):
 					Refuse(w, r, &Refusal{Code: CodeForbidden, Message: "members only"})
+				case q.Has("busy"):
+					Refuse(w, r, &Refusal{Code: CodeBadRequest, Message: "later", Status: 429, RetryAfter: 1500 * time.Millisecond})
 				default:
 					next.ServeHTTP(w, r)
 				}
@@ -99,8 +102,12 @@ func TestMiddlewareEnds(t *testing.T) {
 		t.Errorf("WebSocket got %d %v, want 400", up.status, up.header)
 	}
 	wantResponse(t, e.do(t.Context(), http.MethodGet, "transport=polling&forbid", ""), 403, `{"code":4,"message":"members only"}`)
-	if n, accepted := len(told.got), len(e.peers); n != 3 || accepted != 0 { // EVT-021
-		t.Errorf("%d refusals told and %d sessions accepted, want 3 and none", n, accepted)
+	res := e.do(t.Context(), http.MethodGet, "transport=polling&busy", "")
+	if wantResponse(t, res, 429, `{"code":3,"message":"later"}`); res.header.Get("Retry-After") != "2" {
+		t.Errorf("busy: told to come again after %q s, want 2", res.header.Get("Retry-After"))
+	}
+	if n, accepted := len(told.got), len(e.peers); n != 4 || accepted != 0 { // EVT-021
+		t.Errorf("%d refusals told and %d sessions accepted, want 4 and none", n, accepted)
 	}
 }
 
