@@ -33,6 +33,7 @@ var shapes = []struct {
 // cluster is a mesh.
 type cluster struct {
 	tb    testing.TB
+	bus   bus.Bus
 	urls  []string           // of the edges
 	apps  []*socketio.Server // instances of one application, running
 	turns int
@@ -41,8 +42,8 @@ type cluster struct {
 // newCluster starts a mesh; setup registers the handlers of each instance.
 func newCluster(t *testing.T, edges, apps int, setup func(io *socketio.Server)) *cluster {
 	t.Helper()
-	c := &cluster{tb: t}
 	b := bus.NewMemory()
+	c := &cluster{tb: t, bus: b}
 	t.Cleanup(b.Close)
 	log := slog.New(slog.DiscardHandler)
 	c.run(rooms.New(b, mesh.Subjects{}, log, rooms.Config{}).Run)

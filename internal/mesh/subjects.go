@@ -24,6 +24,9 @@ const DefaultPrefix = "sio"
 // AuthQueue is the queue group of auth services.
 const AuthQueue = "auth"
 
+// APIQueue is the queue group of API services.
+const APIQueue = "api"
+
 // MaxToken is the longest escaped token in bytes.
 const MaxToken = 128
 
@@ -47,12 +50,15 @@ func NewSubjects(prefix string) (Subjects, error) {
 	return Subjects{prefix: prefix}, nil
 }
 
-func (s Subjects) root() string {
+// Prefix returns the first token of all subjects.
+func (s Subjects) Prefix() string {
 	if s.prefix == "" {
-		return DefaultPrefix + ".v1."
+		return DefaultPrefix
 	}
-	return s.prefix + ".v1."
+	return s.prefix
 }
+
+func (s Subjects) root() string { return s.Prefix() + ".v1." }
 
 // AuthConnect is asked before a client joins a namespace.
 func (s Subjects) AuthConnect() string { return s.root() + "auth.connect" }

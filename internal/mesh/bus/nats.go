@@ -99,6 +99,13 @@ func (n *NATS) Close() {
 	n.watchers.set(false)
 }
 
+// Conn returns the connection of a lane, for protocols that need more of NATS than a Bus has, such as headers. It reconnects for
+// ever and is closed by Close.
+func (n *NATS) Conn(l Lane) *nats.Conn {
+	own, _ := n.lane(l)
+	return own.Conn
+}
+
 // lane returns the connection of a lane and the other one.
 func (n *NATS) lane(l Lane) (own, other *connection) {
 	if l == Data {

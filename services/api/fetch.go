@@ -1,0 +1,146 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/siomesh/siomesh/internal/mesh/authn"
+	"github.com/siomesh/siomesh/pkg/socketio"
+)
+
+// fetchRequest is what fetch takes.
+type fetchRequest struct {
+	target
+	selection
+	Limit  *int     `json:"limit"`  // most sockets in the answer; 100 if missing
+	Fields []string `json:"fields"` // beside id and user: rooms, data, handshake; the first two if missing
+}
+
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+)
+
+// fetched is what fetch answers.
+type fetched struct {
+	Sockets     []json.RawMessage `json:"sockets"`     // of socket, in no order
+	Truncated   bool              `json:"truncated"`   // there are more
+	Unreachable []string          `json:"unreachable"` // edges that did not answer in time, whose sockets are missing
+}
+
+// socket is one of them.
+type socket struct {
+	ID        string               `json:"id"`
+	User      string               `json:"user,omitempty"`
+	Rooms     []string             `json:"rooms,omitempty"`
+	Data      *socketio.RemoteData `json:"data,omitempty"`
+	Handshake *handshake           `json:"handshake,omitempty"`
+}
+
+// handshake has the names of Socket.IO.
+type handshake struct {
+	Headers map[string]authn.Values `json:"headers"` // by name in lower case
+	Query   map[string]string       `json:"query"`
+	Auth    json.RawMessage         `json:"auth,omitempty"` // what the client passed
+	Address string                  `json:"address"`
+	Secure  bool                    `json:"secure"`
+	XDomain bool                    `json:"xdomain"`
+	URL     string                  `json:"url"`
+	Time    time.Time               `json:"time"`
+	Issued  int64                   `json:"issued"` // the same in Unix milliseconds
+}
+
+func fetch(ctx context.Context, s *Service, request []byte) (any, error) {
+	var q fetchRequest
+	if err := decode(request, &q); err != nil {
+		return nil, err
+	}
+	if err := q.check(); err != nil {
+		return nil, err
+	}
+	limit := defaultLimit
+	if q.Limit != nil {
+		limit = *q.Limit
+	}
+	if limit < 1 || limit > maxLimit {
+		return nil, invalid("limit must be from 1 to %d", maxLimit)
+	}
+	fields, err := q.wanted()
+	if err != nil {
+		return nil, err
+	}
+	return ask(ctx, s, &q.target, func(ctx context.Context, n *socketio.Namespace) (any, error) {
+		return s.page(ctx, q.of(n), fields, limit)
+	})
+}
+
+func (q *fetchRequest) wanted() (fields socketio.Fields, err error) {
+	if q.Fields == nil {
+		return socketio.WithRooms | socketio.WithData, nil
+	}
+	for _, name := range q.Fields {
+		switch name {
+		case "rooms":
+			fields |= socketio.WithRooms
+		case "data":
+			fields |= socketio.WithData
+		case "handshake":
+			fields |= socketio.WithHandshake
+		default:
+			return 0, invalid("fields has %.80q: want rooms, data, handshake", name)
+		}
+	}
+	return fields, nil
+}
+
+// page returns as many sockets as are wanted and an answer holds.
+func (s *Service) page(ctx context.Context, of socketio.BroadcastOperator, fields socketio.Fields, limit int) (any, error) {
+	result := fetched{Sockets: []json.RawMessage{}, Unreachable: []string{}}
+	room := room{left: s.micro.Limit()}
+	for found, err := range of.EachSocket(ctx, fields) {
+		var edge *socketio.EdgeError
+		switch {
+		case errors.As(err, &edge):
+			result.Unreachable = append(result.Unreachable, edge.Edge)
+			continue
+		case err != nil:
+			return nil, err
+		}
+		one, err := json.Marshal(describeSocket(found, fields))
+		if err != nil {
+			return nil, fmt.Errorf("describe socket: %w", err)
+		}
+		if len(result.Sockets) == limit || !room.take(len(one)) {
+			result.Truncated = true
+			break
+		}
+		result.Sockets = append(result.Sockets, one)
+	}
+	return result, nil
+}
+
+func describeSocket(s *socketio.RemoteSocket, fields socketio.Fields) socket {
+	one := socket{ID: s.ID(), User: s.User()}
+	if fields&socketio.WithRooms != 0 {
+		one.Rooms = s.Rooms()
+	}
+	if fields&socketio.WithData != 0 {
+		data := s.Data()
+		one.Data = &data
+	}
+	if fields&socketio.WithHandshake != 0 {
+		h := s.Handshake()
+		one.Handshake = &handshake{
+			Headers: map[string]authn.Values{}, Query: h.Query, Auth: h.Auth.JSON(), Address: h.Address, Secure: h.Secure,
+			XDomain: h.XDomain, URL: h.URL, Time: h.Time, Issued: h.Issued,
+		}
+		for name, values := range h.Headers {
+			one.Handshake.Headers[strings.ToLower(name)] = values
+		}
+	}
+	return one
+}
