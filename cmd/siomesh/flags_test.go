@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -38,11 +39,13 @@ func TestEngineFlags(t *testing.T) {
 		{"--bytes-per-second 1e6", "SIOMESH_BYTES_PER_SECOND=1e6", func(c *edge.Config) { c.BytesPerSecond = 1e6 }},
 		{"--byte-burst 2048", "SIOMESH_BYTE_BURST=2048", func(c *edge.Config) { c.ByteBurst = 2048 }},
 		{"--max-unjoined 0", "SIOMESH_MAX_UNJOINED=0", func(c *edge.Config) { c.MaxUnjoined = -1 }},
+		{"--upgrade-wait 1s", "SIOMESH_UPGRADE_WAIT=1s", func(c *edge.Config) { c.UpgradeWait = time.Second }},
+		{"--upgrade-wait 0s", "SIOMESH_UPGRADE_WAIT=0s", func(c *edge.Config) { c.UpgradeWait = -1 }},
 		{"--client-dir dist", "SIOMESH_CLIENT_DIR=dist", func(c *edge.Config) { c.ClientDir = "dist" }},
 	} {
 		want := edge.Config{
 			ClientDir: "node_modules/socket.io-client/dist", HTTPCompressionThreshold: 1024, PerMessageDeflateThreshold: 1024,
-			MaxUnjoined: 10_000,
+			MaxUnjoined: 10_000, UpgradeWait: 300 * time.Millisecond,
 		}
 		tt.change(&want)
 		t.Run("flag "+tt.args, func(t *testing.T) { wantEngine(t, strings.Fields(tt.args), want) })
@@ -65,6 +68,7 @@ type options struct {
 	unjoined                int
 	events, bytes           float64
 	eventBurst, byteBurst   int
+	upgradeWait             time.Duration
 }
 
 // wantEngine parses the command lines of edge and up and compares what they make of them.
@@ -105,6 +109,7 @@ func edgeOptions(c edge.Config) options {
 		plainHTTP: c.DisableHTTPCompression, threshold: c.HTTPCompressionThreshold,
 		deflate: c.PerMessageDeflate, deflateAbove: c.PerMessageDeflateThreshold, clientDir: c.ClientDir,
 		unjoined: c.MaxUnjoined, events: c.EventsPerSecond, eventBurst: c.EventBurst, bytes: c.BytesPerSecond, byteBurst: c.ByteBurst,
+		upgradeWait: c.UpgradeWait,
 	}
 }
 
@@ -114,6 +119,7 @@ func meshOptions(c siomesh.Config) options {
 		plainHTTP: c.DisableHTTPCompression, threshold: c.HTTPCompressionThreshold,
 		deflate: c.PerMessageDeflate, deflateAbove: c.PerMessageDeflateThreshold, clientDir: c.ClientDir,
 		unjoined: c.MaxUnjoined, events: c.EventsPerSecond, eventBurst: c.EventBurst, bytes: c.BytesPerSecond, byteBurst: c.ByteBurst,
+		upgradeWait: c.UpgradeWait,
 	}
 }
 

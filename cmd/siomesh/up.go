@@ -28,6 +28,7 @@ type upCommand struct {
 	NATSListen     string `name:"nats-listen" default:"127.0.0.1:4222" placeholder:"ADDR" help:"Address of the embedded NATS server; none keeps it closed."`
 	DataDir        string `default:".data" placeholder:"DIR" help:"State of the embedded NATS server."`
 	Auth           string `enum:"builtin,external" default:"builtin" help:"builtin or external: whether the stock auth service runs here."`
+	API            bool   `name:"api" env:"SIOMESH_API" default:"true" negatable:"" help:"Answer API requests over the embedded NATS server, if that is open."`
 	Demo           bool   `default:"true" negatable:"" help:"Run the chat application and serve its page."`
 	App            string `default:"chat" help:"Name of the demo application."`
 	Prefix         string `default:"sio" help:"First token of all NATS subjects."`
@@ -35,6 +36,7 @@ type upCommand struct {
 	listenFlags  `embed:""`
 	engineFlags  `embed:""`
 	policyFlags  `embed:""`
+	apiFlags     `embed:""`
 	processFlags `embed:""`
 }
 
@@ -79,11 +81,15 @@ func (c *upCommand) config() (siomesh.Config, error) {
 	if err != nil {
 		return siomesh.Config{}, err
 	}
+	requests, err := c.apiConfig()
+	if err != nil {
+		return siomesh.Config{}, err
+	}
 	return siomesh.Config{
 		App: c.App, Prefix: c.Prefix,
 		Path: c.Path, Transports: c.Transports, DisableUpgrades: !c.AllowUpgrades,
 		PingInterval: c.PingInterval, PingTimeout: c.PingTimeout, UpgradeTimeout: c.UpgradeTimeout,
-		ConnectTimeout: c.ConnectTimeout, AppWait: c.AppWait, MaxHTTPBufferSize: c.MaxHTTPBufferSize,
+		ConnectTimeout: c.ConnectTimeout, AppWait: c.AppWait, UpgradeWait: edge.UpgradeWait, MaxHTTPBufferSize: c.MaxHTTPBufferSize,
 		CORSOrigins: edge.CORS.Origins, CORSMethods: edge.CORS.Methods,
 		CORSAllowedHeaders: edge.CORS.AllowedHeaders, CORSExposedHeaders: edge.CORS.ExposedHeaders,
 		DisableCORSCredentials: edge.CORS.DisableCredentials, CORSMaxAge: edge.CORS.MaxAge,
@@ -100,6 +106,7 @@ func (c *upCommand) config() (siomesh.Config, error) {
 		BytesPerSecond: edge.BytesPerSecond, ByteBurst: edge.ByteBurst,
 		AuthPolicies: c.Policy, AuthKeys: siomesh.AuthKeys(c.keys()), AuthExternal: c.Auth == "external",
 		NATSListen: c.NATSListen, DataDir: c.DataDir,
+		DisableAPI: !c.API, APIConcurrency: requests.Concurrency, APITimeout: requests.Timeout, APIMaxTimeout: requests.MaxTimeout,
 	}, nil
 }
 

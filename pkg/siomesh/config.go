@@ -29,6 +29,9 @@ type Config struct {
 	PingInterval, PingTimeout, UpgradeTimeout, ConnectTimeout time.Duration
 	// AppWait is how long a client's CONNECT is held while a service it needs is missing; default 5 s.
 	AppWait time.Duration
+	// UpgradeWait is how long a CONNECT on polling waits for the upgrade while edges outside this process take part, so that the
+	// session can move to the edge that its WebSocket reaches; default 300 ms, below 0 is not at all.
+	UpgradeWait time.Duration
 	// MaxHTTPBufferSize is the largest message of a client in bytes; default 1 000 000.
 	MaxHTTPBufferSize int64
 	// CORSOrigins may use the endpoint from a browser; "*" is all, none is no CORS headers, whatever the next fields say.
@@ -130,6 +133,14 @@ type Config struct {
 	// Prefix is the first token of all NATS subjects; default "sio".
 	Prefix string
 
+	// DisableAPI leaves out the API, by which programs outside emit to clients and ask about them: JSON on sio.v1.api.<verb>.
+	// Without NATSListen there is none.
+	DisableAPI bool
+	// APIConcurrency is how many of its requests are handled at the same time, default 256; others are refused as busy.
+	APIConcurrency int
+	// APITimeout is that of a request that names none, default 4 s, APIMaxTimeout the longest that one may name, default 1 min.
+	APITimeout, APIMaxTimeout time.Duration
+
 	// Log gets what the mesh has to say; nil is slog.Default().
 	Log *slog.Logger
 	// Metrics gets the mesh's metrics; nil shows none.
@@ -173,7 +184,7 @@ func (c Config) edge() (edge.Config, error) {
 	return edge.Config{
 		Path: c.Path, Transports: c.Transports, DisableUpgrades: c.DisableUpgrades,
 		PingInterval: c.PingInterval, PingTimeout: c.PingTimeout,
-		UpgradeTimeout: c.UpgradeTimeout, ConnectTimeout: c.ConnectTimeout, AppWait: c.AppWait,
+		UpgradeTimeout: c.UpgradeTimeout, ConnectTimeout: c.ConnectTimeout, AppWait: c.AppWait, UpgradeWait: c.UpgradeWait,
 		MaxHTTPBufferSize: c.MaxHTTPBufferSize, TrustedProxies: proxies, ClientDir: c.ClientDir,
 		CORS: edge.CORS{
 			Origins: c.CORSOrigins, Methods: c.CORSMethods, AllowedHeaders: c.CORSAllowedHeaders, ExposedHeaders: c.CORSExposedHeaders,
