@@ -110,7 +110,8 @@ func (s *Service) ask(r *wire.Record) error {
 	out, err := s.outgoing(protocol.Event, r.Flags, r.Namespace, fmt.Append(nil, k.id), p)
 	if err != nil { // then all are silent
 		s.ignored(r, err)
-		s.forgetLast()
+		clear(s.recipients)
+		s.recipients = s.recipients[:0]
 	}
 	for _, sk := range s.recipients {
 		s.deliver(sk.conn, r.Flags, out)
@@ -118,7 +119,7 @@ func (s *Service) ask(r *wire.Record) error {
 			sk.copy(&s.batch, body)
 		}
 	}
-	s.forgetLast()
+	clear(s.recipients)
 	s.startAsk(k, within)
 	return nil
 }

@@ -30,7 +30,7 @@ func (s *Service) broadcast(r *wire.Record) error {
 	out, err := s.outgoing(protocol.Event, r.Flags, r.Namespace, nil, p)
 	if err != nil {
 		s.ignored(r, err)
-		s.forgetLast()
+		clear(s.recipients)
 		return nil
 	}
 	if len(s.recipients) >= manyRecipients {
@@ -45,62 +45,76 @@ func (s *Service) broadcast(r *wire.Record) error {
 		}
 	}
 	if r.Flags&wire.FlagVolatile == 0 {
-		s.last.kind, s.last.messages = out.kind, append(s.last.messages, out.messages...)
-		return nil
+		s.keepLast(out)
+	} else {
+		for _, sk := range s.recipients {
+			s.deliver(sk.conn, r.Flags, out)
+		}
 	}
-	for _, sk := range s.recipients {
-		s.deliver(sk.conn, r.Flags, out)
-	}
-	s.forgetLast()
+	clear(s.recipients)
 	return nil
 }
 
-// A broadcast waits for what follows it in its frame, since a recipient that gets nothing else is visited once only.
+// last is a broadcast that waits for what follows it in its frame, since a client that gets nothing else is visited once only:
 //
 //	a broadcast, then ── an operation on one socket ──► queued for that client, ahead of what the operation does
 //	                  ├─ another for many ───────────► queued for all
 //	                  └─ the end of the frame ───────► sent to all
+type last struct {
+	kind      protocol.Type
+	messages  []*engine.Message
+	to        []*conn // nil for those that have it
+	followers int     // operations on one socket since then
+}
 
-// queueLast queues the last broadcast for all of its recipients.
-func (s *Service) queueLast() {
+// maxFollowers is how many operations on one socket each may follow a broadcast in a frame, before it is queued for all: each
+// looks for its client among the recipients.
+const maxFollowers = 8
+
+// keepLast keeps a broadcast to s.recipients.
+func (s *Service) keepLast(out outgoing) {
+	s.last.kind, s.last.messages = out.kind, append(s.last.messages, out.messages...)
 	for _, sk := range s.recipients {
-		if sk != nil {
-			s.queue(sk.conn, s.last.kind, s.last.messages...)
+		s.last.to = append(s.last.to, sk.conn)
+	}
+}
+
+// queueLast queues the last broadcast for all who are to have it.
+func (s *Service) queueLast() {
+	for _, c := range s.last.to {
+		if c != nil {
+			s.queue(c, s.last.kind, s.last.messages...)
 		}
 	}
 	s.forgetLast()
 }
 
-// maxFollowers is how many operations on one socket each may follow a broadcast in a frame, before it is queued for all: each
-// looks for its socket among the recipients.
-const maxFollowers = 8
-
-// queueLastFor queues the last broadcast for one socket if that, or another of the same client, is a recipient.
-func (s *Service) queueLastFor(sk *socket) {
-	if len(s.recipients) == 0 {
+// queueLastFor queues the last broadcast for one client if that is to have it.
+func (s *Service) queueLastFor(c *conn) {
+	if len(s.last.to) == 0 {
 		return
 	}
-	if s.followers++; s.followers > maxFollowers {
+	if s.last.followers++; s.last.followers > maxFollowers {
 		s.queueLast()
 		return
 	}
-	of := func(recipient *socket) bool { return recipient != nil && recipient.conn == sk.conn }
-	if i := slices.IndexFunc(s.recipients, of); i >= 0 {
-		s.queue(sk.conn, s.last.kind, s.last.messages...)
-		s.recipients[i] = nil
+	if i := slices.Index(s.last.to, c); i >= 0 {
+		s.queue(c, s.last.kind, s.last.messages...)
+		s.last.to[i] = nil
 	}
 }
 
 // sendLast sends the last broadcast, behind what is queued for its recipients.
 func (s *Service) sendLast() {
-	sent := uint64(0)
-	for _, sk := range s.recipients {
-		if sk == nil {
-			continue
-		}
-		if c := sk.conn; c.dirty {
+	for i, c := range s.last.to {
+		if c != nil && c.dirty {
 			s.queue(c, s.last.kind, s.last.messages...)
-		} else if c.session.Send(s.last.messages...) == nil {
+			s.last.to[i] = nil
+		}
+	}
+	sent := uint64(0)
+	for _, c := range s.last.to {
+		if c != nil && c.session.Send(s.last.messages...) == nil {
 			sent++
 		}
 	}
@@ -110,8 +124,8 @@ func (s *Service) sendLast() {
 
 func (s *Service) forgetLast() {
 	clear(s.last.messages)
-	clear(s.recipients)
-	s.last.messages, s.recipients, s.followers = s.last.messages[:0], s.recipients[:0], 0
+	clear(s.last.to)
+	s.last = last{messages: s.last.messages[:0], to: s.last.to[:0]}
 }
 
 // ignored counts an operation that an app made unreadable, and says which.

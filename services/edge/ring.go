@@ -79,7 +79,7 @@ func (s *Service) apply(r *wire.Record) error {
 		}
 		return nil
 	}
-	s.queueLastFor(sk)
+	s.queueLastFor(sk.conn)
 	c := sk.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -26,7 +26,7 @@ func (s *Service) applyToAll(r *wire.Record) error {
 	for _, sk := range s.recipients {
 		s.applyToOne(sk, r, rooms)
 	}
-	s.forgetLast()
+	clear(s.recipients)
 	return nil
 }
 

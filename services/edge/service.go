@@ -69,9 +69,8 @@ type Service struct {
 	// Owned by the reader goroutine of links.
 	batch       link.Batch
 	unflushed   []*conn
-	last        outgoing          // the broadcast that has not gone to recipients yet
-	followers   int               // operations on one socket since then
-	recipients  []*socket         // and scratch of other operations on many
+	last        last
+	recipients  []*socket         // scratch of operations on many
 	attachments [][]byte          // scratch of packets
 	messages    []*engine.Message // scratch of outgoing
 	opened      map[mesh.InstanceID]bool
