@@ -27,15 +27,18 @@ func (d *roomsDouble) ask(from mesh.Address, rec *wire.Record) error {
 	in, out := texts(rooms), texts(except)
 	edges := slices.Clone(d.ring.edges)
 	var ids []string
+	var selected []*client
 	for _, c := range d.ring.clients {
 		if c.selected(string(rec.Namespace), in, out) {
-			ids = append(ids, c.id)
-			c.put(rec, packet)
+			ids, selected = append(ids, c.id), append(selected, c)
 		}
 	}
 	if len(ids) > 0 {
 		edges = append(edges, d.ring.edge.Self().Instance.String())
 		d.ring.tellApp(from, wire.Record{Kind: wire.KindAskIDs, Flags: wire.FlagControl, Ack: rec.Ack, Body: wire.AppendStrings(nil, ids)})
+	}
+	for _, c := range selected { // only now, since the test answers at once
+		c.put(rec, packet)
 	}
 	l := d.ep.Link(from)
 	if d.ring.mute {

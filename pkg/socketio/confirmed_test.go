@@ -33,6 +33,7 @@ func TestConfirmed(t *testing.T) {
 		t.Errorf("not confirmed: got %v, want ErrTimeout", err)
 	}
 	r.release()
+	eventually(t, "nothing waits from before", func() bool { return unconfirmedIn(s, "/a b") == 0 })
 	losing(r)
 	lost := make(chan error, 1)
 	go func() { lost <- s.Confirmed(t.Context(), "/a b", emit) }() // received below

@@ -28,14 +28,17 @@ func (d Data) Get(key string, target any) (bool, error) {
 	return true, nil
 }
 
+// maxData is how large socket.data may become, so that it fits into one message of the mesh wherever it is asked for.
+const maxData = 512 << 10
+
 // Set gives key a value, encoded by the rules of encoding/json; binary is base64 text here. It returns once the change is
-// on its way, like Emit.
+// on its way, like Emit. It returns ErrTooLarge if all keys and values together exceed 512 KiB.
 func (d Data) Set(key string, value any) error {
 	raw, err := appendJSON(nil, value)
 	if err != nil {
 		return fmt.Errorf("data %.80q: %w: %w", key, ErrEncode, err)
 	}
-	return d.change([]string{key, string(raw)}, func(data map[string]json.RawMessage) { data[key] = raw })
+	return d.change([]string{key, string(raw)}, len(key)+len(raw), func(data map[string]json.RawMessage) { data[key] = raw })
 }
 
 // Delete removes keys; unknown ones are ignored.
@@ -44,7 +47,7 @@ func (d Data) Delete(keys ...string) error {
 	for _, key := range keys {
 		pairs = append(pairs, key, "")
 	}
-	return d.change(pairs, func(data map[string]json.RawMessage) {
+	return d.change(pairs, 0, func(data map[string]json.RawMessage) {
 		for _, key := range keys {
 			delete(data, key)
 		}
@@ -68,10 +71,16 @@ func (d Data) MarshalJSON() ([]byte, error) {
 	return json.Marshal(d.socket.data)
 }
 
-func (d Data) change(pairs []string, apply func(map[string]json.RawMessage)) error {
+// change sets or deletes keys; more is the size of what is set.
+func (d Data) change(pairs []string, more int, apply func(map[string]json.RawMessage)) error {
 	s := d.socket
 	s.changes.Lock() // the order here is the order of the ring
 	defer s.changes.Unlock()
+	if more > 0 {
+		if size := d.without(pairs[0]) + more; size > maxData {
+			return fmt.Errorf("%w: socket data of %d bytes", ErrTooLarge, size)
+		}
+	}
 	r := wire.Record{Kind: wire.KindData, Body: wire.AppendStrings(nil, pairs)}
 	if err := s.change(&r); err != nil {
 		return err
@@ -83,6 +92,18 @@ func (d Data) change(pairs []string, apply func(map[string]json.RawMessage)) err
 	}
 	apply(s.data)
 	return nil
+}
+
+// without returns the size of the other keys and their values.
+func (d Data) without(key string) (size int) {
+	d.socket.mu.Lock()
+	defer d.socket.mu.Unlock()
+	for other, raw := range d.socket.data {
+		if other != key {
+			size += len(other) + len(raw)
+		}
+	}
+	return size
 }
 
 // parseData reads the object that the auth service gave.

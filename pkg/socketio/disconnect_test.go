@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
@@ -289,6 +290,16 @@ func TestHandshakeAndData(t *testing.T) {
 		t.Errorf("a string went into an int: %v, %v", ok, err)
 	}
 	if err := errors.Join(d.Set("list", []string{"<"}), d.Delete("n", "unknown")); err != nil {
+		t.Error(err)
+	}
+	half := strings.Repeat("x", maxData/2)
+	if err := errors.Join(d.Set("half", half), d.Set("half", half)); err != nil { // replaced, not added
+		t.Error(err)
+	}
+	if err := d.Set("another half", half); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("got %v, want %v", err, ErrTooLarge)
+	}
+	if err := d.Delete("half"); err != nil {
 		t.Error(err)
 	}
 	if err := d.Set("f", func() {}); err == nil {

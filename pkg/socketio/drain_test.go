@@ -117,7 +117,7 @@ func TestCloseWaitsForHandlers(t *testing.T) {
 }
 
 func TestManySockets(t *testing.T) {
-	const sockets, events = 1000, 5
+	const sockets, events = 400, 5
 	r := newRing(t)
 	r.startRooms()
 	s, failures := r.serverFor()

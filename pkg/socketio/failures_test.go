@@ -17,7 +17,7 @@ import (
 )
 
 // briefly bounds the waits that are to fail.
-const briefly = 30 * time.Millisecond
+const briefly = 100 * time.Millisecond
 
 // condition is one way to fail.
 type condition struct {
@@ -97,7 +97,7 @@ func conditions() []condition {
 			},
 		},
 		{
-			name: "large data", prepare: func(_ *testing.T, _ *ring, x *subject) { x.arg = strings.Repeat("x", 1<<20) },
+			name: "large data", prepare: func(_ *testing.T, _ *ring, x *subject) { x.arg = strings.Repeat("x", maxData) },
 			want: func(name string, _ call) (error, bool) { return ErrTooLarge, name == "Data.Set" },
 		},
 		{
@@ -179,7 +179,7 @@ func newSubject(t *testing.T) (*ring, *subject) {
 // check makes one call and compares.
 func (x *subject) check(t *testing.T, name string, c call, want error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeoutCause(x.ctx, 10*briefly, ErrTimeout)
+	ctx, cancel := context.WithTimeoutCause(x.ctx, 5*briefly, ErrTimeout)
 	defer cancel()
 	y := *x
 	y.ctx = ctx

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -121,13 +122,7 @@ func (s *Service) describeSocket(sk *socket, q *siomeshv1.SocketsQuery) *siomesh
 		info.User = sk.verdict.User
 	}
 	if q.GetData() {
-		data := make(map[string]json.RawMessage, len(sk.data))
-		for key, value := range sk.data {
-			data[key] = value
-		}
-		if raw, err := json.Marshal(data); err == nil { // an app may have set what is no JSON
-			info.Data = raw
-		}
+		info.Data = object(sk.data)
 	}
 	c.mu.Unlock()
 	if q.GetHandshake() || q.GetConnection() {
@@ -147,6 +142,22 @@ func (s *Service) describeSocket(sk *socket, q *siomeshv1.SocketsQuery) *siomesh
 		}
 	}
 	return info
+}
+
+// object returns raw values as one JSON object, each as it is, since what is escaped can become six times as large; nil if an app
+// has set what is no JSON.
+func object(values map[string][]byte) []byte {
+	raw := make(map[string]json.RawMessage, len(values))
+	for key, value := range values {
+		raw[key] = value
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if e.Encode(raw) != nil {
+		return nil
+	}
+	return bytes.TrimSpace(b.Bytes())
 }
 
 func stringsOf(list [][]byte) []string {

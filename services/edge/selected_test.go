@@ -140,7 +140,7 @@ func TestSocketsQuery(t *testing.T) {
 		of, connect := app.connect()
 		app.do(of,
 			&wire.Record{Kind: wire.KindJoin, Body: wire.AppendStrings(nil, []string{"\xff", "a"})},
-			&wire.Record{Kind: wire.KindData, Body: wire.AppendStrings(nil, []string{"k", `"v"`, "broken", "{"})})
+			&wire.Record{Kind: wire.KindData, Body: wire.AppendStrings(nil, []string{"k", `"<v>"`, "broken", "{"})})
 		w.join("/other", "/")
 		got := w.ask(sockets(&siomeshv1.SocketsQuery{
 			Rooms: [][]byte{[]byte("\xff"), []byte("a")}, Handshake: true, Data: true, Joined: true, Connection: true,
@@ -159,7 +159,7 @@ func TestSocketsQuery(t *testing.T) {
 		}
 		app.do(of, &wire.Record{Kind: wire.KindData, Body: wire.AppendStrings(nil, []string{"broken", ""})})
 		all := w.ask(sockets(&siomeshv1.SocketsQuery{Data: true}))
-		if n := len(all.GetSockets()); n != 2 || string(all.GetSockets()[0].GetData()) != `{"k":"v","n":1}` || all.GetSockets()[0].GetHandshake() != nil {
+		if n := len(all.GetSockets()); n != 2 || string(all.GetSockets()[0].GetData()) != `{"k":"<v>","n":1}` || all.GetSockets()[0].GetHandshake() != nil {
 			t.Errorf("got %v", all)
 		}
 		rest := w.ask(sockets(&siomeshv1.SocketsQuery{Except: [][]byte{[]byte("a")}}))
