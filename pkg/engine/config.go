@@ -44,8 +44,9 @@ type Config struct {
 	// PingInterval is the time from the opening, and from each pong, to the next ping, or up to a hundredth and 250 ms less, so
 	// that pings go together; default 25 s.
 	PingInterval time.Duration
-	// PingTimeout is the time a client has to answer a ping; default 20 s. In protocol 3 it
-	// is the client that pings, within PingInterval + PingTimeout.
+	// PingTimeout is the time a client has to answer a ping, and as much more as pings may be
+	// early; default 20 s. In protocol 3 it is the client that pings, within PingInterval +
+	// PingTimeout.
 	PingTimeout time.Duration
 	// UpgradeTimeout is the time a probing transport has to complete the upgrade; default 10 s.
 	UpgradeTimeout time.Duration

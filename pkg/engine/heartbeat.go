@@ -13,13 +13,20 @@ const probeGrace = 50 * time.Millisecond
 // nextPing returns the time of the next ping of a session that has been heard now: together with those of others. A process that
 // wakes for a hundred pings and pongs at a time spends less than half of what it spends for as many one by one.
 func (s *Server) nextPing() time.Duration {
-	interval := s.cfg.PingInterval
-	together := min(interval/100, 250*time.Millisecond) // earlier than it would be alone
-	due := s.wheel.now() + interval
-	if together > wheelTick {
+	due := s.wheel.now() + s.cfg.PingInterval
+	if together := s.together(); together > 0 {
 		due -= due % together
 	}
 	return due
+}
+
+// together returns how far pings are apart that go together: that much earlier at most each goes than it would alone. Its
+// client gets the time back with the timeout, which must not come early (HB-005, HB-006).
+func (s *Server) together() time.Duration {
+	if t := min(s.cfg.PingInterval/100, 250*time.Millisecond); t > wheelTick {
+		return t
+	}
+	return 0
 }
 
 // armLocked sets the time of the session's alarm.
@@ -79,7 +86,7 @@ func (s *Session) pingLocked(now time.Duration) {
 	if s.paused.Load() { // its pong is not read: no timeout, but the next ping in time
 		s.armLocked(due + cfg.PingInterval)
 	} else {
-		s.armLocked(due + cfg.PingTimeout)
+		s.armLocked(due + cfg.PingTimeout + s.srv.together())
 	}
 	_ = s.flushLocked() // an error has closed the session
 }
@@ -99,7 +106,7 @@ func (s *Session) heardLocked(kind packetType) bool {
 		s.armLocked(s.srv.nextPing())
 	case s.awaiting && !s.extended:
 		s.extended = true
-		s.armLocked(s.srv.wheel.now() + s.srv.cfg.PingTimeout)
+		s.armLocked(max(s.due, s.srv.wheel.now()+s.srv.cfg.PingTimeout))
 	}
 	return true
 }

@@ -165,7 +165,7 @@ func (p *probe) complete() bool {
 		return true
 	}
 	if s.awaiting && !s.paused.Load() { // the client may have seen the ping late
-		s.armLocked(s.srv.wheel.now() + s.patience())
+		s.armLocked(max(s.due, s.srv.wheel.now()+s.patience()))
 	}
 	_ = s.flushLocked()
 	return true
