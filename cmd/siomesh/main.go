@@ -1,9 +1,10 @@
 // Command siomesh runs a Socket.IO mesh: all of it in one process, or one service of it.
 //
-//	siomesh up       edge, rooms, auth, an embedded NATS server and a demo application
+//	siomesh up       edge, rooms, auth, api, an embedded NATS server and a demo application
 //	siomesh edge     client connections
 //	siomesh rooms    membership, order and fan-out
 //	siomesh auth     who may connect
+//	siomesh api      emit from anywhere, by NATS requests in JSON
 //	siomesh version
 //
 // Each subcommand is a file that shows its wiring from flags to a group of actors; flags.go holds what they share.
@@ -24,10 +25,11 @@ import (
 type cli struct {
 	Config kong.ConfigFlag `placeholder:"FILE" help:"Read settings from this YAML file: flag names without the dashes in front."`
 
-	Up      upCommand      `cmd:"" help:"Run everything in one process: edge, rooms, auth, NATS and a demo application."`
+	Up      upCommand      `cmd:"" help:"Run everything in one process: edge, rooms, auth, API, NATS and a demo application."`
 	Edge    edgeCommand    `cmd:"" help:"Run an edge: it owns client connections."`
 	Rooms   roomsCommand   `cmd:"" help:"Run rooms: membership, order and fan-out."`
 	Auth    authCommand    `cmd:"" help:"Run the stock auth service: who may connect."`
+	API     apiCommand     `cmd:"" name:"api" help:"Run the API: emit from anywhere, by NATS requests in JSON."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

@@ -36,6 +36,7 @@ func TestCommandLine(t *testing.T) {
 		{"edge", "edge --check", nil, 0, "no CORS) on nats://127.0.0.1:4222, internal port 127.0.0.1:8301"},
 		{"rooms", "rooms --check", nil, 0, "rooms on nats://127.0.0.1:4222, internal port 127.0.0.1:8302"},
 		{"auth", "auth --check", nil, 0, "auth: *=allow on nats://127.0.0.1:4222, internal port 127.0.0.1:8303"},
+		{"api", "api --check", nil, 0, "api: 256 requests at a time, each up to 1m0s on nats://127.0.0.1:4222, internal port 127.0.0.1:8304"},
 		{"version", "version", nil, 0, "siomesh "},
 		{"help", "--help", nil, 0, "Usage: siomesh"},
 		{"password not shown", "rooms --check --nats nats://me:secret@127.0.0.1:1", nil, 0, "rooms on nats://me:xxxxx@127.0.0.1:1"},
@@ -67,6 +68,8 @@ func TestCommandLine(t *testing.T) {
 		{"bad prefix", "rooms --check --prefix a.b", nil, 1, "--prefix"},
 		{"bad policy", "auth --check --policy /a=maybe", nil, 1, "--policy"},
 		{"jwt without key", "auth --check --policy *=jwt", nil, 1, "--policy"},
+		{"no API requests", "api --check --api-concurrency 0", nil, 1, "--api-concurrency"},
+		{"no time", "up --check --api-timeout 2m", nil, 1, "--api-max-timeout"},
 		{"typo in the file", "edge --check --config " + typo, nil, 2, `unknown setting "pign-interval"`},
 		{"no such file", "edge --config /nonexistent.yaml", nil, 2, "nonexistent"},
 	} {

@@ -17,7 +17,7 @@ import (
 
 // member is a process that has reached the mesh.
 type member struct {
-	bus   bus.Bus
+	bus   *bus.NATS
 	names mesh.Subjects
 	ready *late
 }

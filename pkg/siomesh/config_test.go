@@ -18,6 +18,7 @@ func TestEdgeConfig(t *testing.T) {
 		"Middleware": true, "OnSession": true,
 		"App": true, "CleanupEmptyChildNamespaces": true, "Prefix": true, "Log": true, "Metrics": true, "NATSListen": true, "DataDir": true,
 		"AuthPolicies": true, "AuthKeys": true, "AuthExternal": true, "AuthHandshakePolicy": true,
+		"DisableAPI": true, "APIConcurrency": true, "APITimeout": true, "APIMaxTimeout": true, // api_test.go
 	}
 	cookie, hello := &http.Cookie{Name: "sid"}, engine.NewText([]byte("hello"))
 	for _, c := range []struct {

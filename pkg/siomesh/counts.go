@@ -9,6 +9,7 @@ import (
 	"github.com/siomesh/siomesh/internal/mesh/link"
 	"github.com/siomesh/siomesh/internal/mesh/presence"
 	"github.com/siomesh/siomesh/internal/telemetry"
+	"github.com/siomesh/siomesh/services/api"
 	"github.com/siomesh/siomesh/services/auth"
 	"github.com/siomesh/siomesh/services/edge"
 	"github.com/siomesh/siomesh/services/rooms"
@@ -22,6 +23,7 @@ type counts struct {
 	roomsLinks link.Metrics
 	presence   *presence.Metrics // nil if nobody looks
 	auth       *auth.Metrics     // nil likewise
+	api        *api.Metrics      // nil likewise
 }
 
 // newCounts returns counters, and shows them to r unless it is nil.
@@ -35,6 +37,9 @@ func newCounts(r prometheus.Registerer) (*counts, error) {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
 	if c.auth, err = auth.NewMetrics(r); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	if c.api, err = api.NewMetrics(r); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
 	all := slices.Concat(c.edge.Telemetry(), c.rooms.Telemetry(),

@@ -14,6 +14,7 @@ import (
 	"github.com/siomesh/siomesh/internal/mesh"
 	"github.com/siomesh/siomesh/internal/mesh/bus"
 	"github.com/siomesh/siomesh/pkg/socketio"
+	"github.com/siomesh/siomesh/services/api"
 	"github.com/siomesh/siomesh/services/auth"
 	"github.com/siomesh/siomesh/services/edge"
 	"github.com/siomesh/siomesh/services/rooms"
@@ -33,6 +34,7 @@ type Mesh struct {
 	edge  *edge.Service
 	rooms *rooms.Service
 	auth  *auth.Service // nil if auth is outside
+	api   *api.Service  // nil if there is none
 	io    *socketio.Server
 
 	ready    chan struct{}
@@ -66,7 +68,7 @@ func (m *Mesh) Ready() <-chan struct{} { return m.ready }
 
 // Healthy reports whether clients are served now, and the process hears itself through NATS if it uses it.
 func (m *Mesh) Healthy() bool {
-	return m.edge.Healthy() && m.rooms.Healthy()
+	return m.edge.Healthy() && m.rooms.Healthy() && (m.api == nil || m.api.Healthy())
 }
 
 // ClientsCount returns the number of clients connected now, whatever namespaces they are in.
@@ -177,7 +179,19 @@ func (m *Mesh) buildServices(over bus.Bus, names mesh.Subjects) error {
 			return fmt.Errorf("auth: %w", err)
 		}
 	}
-	return nil
+	return m.buildAPI(over, names, counts)
+}
+
+// buildAPI makes the API, if it is wanted and somebody can reach it.
+func (m *Mesh) buildAPI(over bus.Bus, names mesh.Subjects, counts *counts) (err error) {
+	cfg := api.Config{
+		Concurrency: m.cfg.APIConcurrency, Timeout: m.cfg.APITimeout, MaxTimeout: m.cfg.APIMaxTimeout, Metrics: counts.api,
+	}
+	if err := cfg.Check(); err != nil || m.remote == nil || m.cfg.DisableAPI {
+		return err //nolint:wrapcheck // says what
+	}
+	m.api, err = api.New(over, m.remote, names, m.cfg.Log, cfg)
+	return err //nolint:wrapcheck // says what
 }
 
 // release gives back what New holds.

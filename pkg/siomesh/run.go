@@ -31,6 +31,9 @@ func (m *Mesh) Run(ctx context.Context) error {
 	}
 	app := layer(ctx)
 	app.run("app", m.io.Run)
+	if m.api != nil {
+		app.run("api", m.api.Run)
+	}
 	clients := layer(ctx)
 	clients.run("edge", m.edge.Run)
 	clients.run("", m.announceReady)

@@ -109,9 +109,7 @@ func (b BroadcastOperator) operate(r wire.Record) error {
 
 func (b BroadcastOperator) operateOn(n *Namespace, r wire.Record) error {
 	r.Namespace, r.Partition = n.nameBytes, n.partition
-	ctx, cancel := n.bounded()
-	defer cancel()
-	_, err := n.server.send(ctx, &r, b.volatile)
+	_, err := n.server.send(n.context(), &r, b.volatile)
 	return err
 }
 

@@ -21,7 +21,7 @@ func (s *Server) Confirmed(ctx context.Context, namespace string, f func(*Namesp
 		namespace = "/" + namespace
 	}
 	n := newNamespace(s, namespace)
-	n.until, _ = ctx.Deadline() // there is one
+	n.work = ctx
 	p := &s.out.parts[n.partition]
 	before := p.losses.Load()
 	if err := f(n); err != nil {
@@ -36,10 +36,10 @@ func (s *Server) Confirmed(ctx context.Context, namespace string, f func(*Namesp
 	return nil
 }
 
-// bounded returns a context for an operation: with the namespace's deadline, if it has one.
-func (n *Namespace) bounded() (context.Context, context.CancelFunc) {
-	if n.until.IsZero() {
-		return context.Background(), func() {}
+// context returns what bounds an operation on the namespace, beside Config.EmitTimeout.
+func (n *Namespace) context() context.Context {
+	if n.work != nil {
+		return n.work
 	}
-	return context.WithDeadlineCause(context.Background(), n.until, ErrTimeout)
+	return context.Background()
 }

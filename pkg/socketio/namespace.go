@@ -22,7 +22,7 @@ type Namespace struct {
 	name      string
 	nameBytes []byte
 	partition uint8
-	until     time.Time // operations wait no longer than that; zero: Config.EmitTimeout alone; see Confirmed
+	work      context.Context //nolint:containedctx // bounds what is done by the function of Confirmed that this was made for; nil elsewhere
 
 	// Guarded by server.mu until Run begins, fixed from then on.
 	middlewares []Middleware

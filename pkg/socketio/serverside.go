@@ -97,9 +97,7 @@ type serverListener struct {
 // ServerSideEmit sends an event to every other app instance that serves the namespace, of whatever application, not to this one
 // (CLU-018). It returns what Emit returns.
 func (n *Namespace) ServerSideEmit(event string, args ...any) error {
-	ctx, cancel := n.bounded()
-	defer cancel()
-	return n.serverEmit(ctx, 0, event, args)
+	return n.serverEmit(n.context(), 0, event, args)
 }
 
 // ServerSideEmitWithAck is ServerSideEmit that waits for one answer of each (CLU-019); without others it returns at once

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -65,10 +66,11 @@ func decode(data []byte, q any) error {
 func describe(err error) error {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) && wrong.Field != "" {
-		return fmt.Errorf("%.80q cannot be a %s", wrong.Field, wrong.Value)
+		name := wrong.Field[strings.LastIndexByte(wrong.Field, '.')+1:]
+		return fmt.Errorf("%s is no value for %q", wrong.Value, name)
 	}
 	if errors.As(err, &wrong) {
-		return fmt.Errorf("it is a %s, not an object", wrong.Value)
+		return fmt.Errorf("%s is not an object", wrong.Value)
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("the JSON ends too early")

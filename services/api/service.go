@@ -35,7 +35,15 @@ const (
 	defaultConcurrency = 256
 	defaultTimeout     = 4 * time.Second
 	defaultMaxTimeout  = time.Minute
+
+	grace = 3 * time.Second // for requests when the service stops; then they are answered as unavailable
 )
+
+// Check says what is wrong with c.
+func (c Config) Check() error {
+	_, err := c.withDefaults()
+	return err
+}
 
 func (c Config) withDefaults() (Config, error) {
 	if c.Concurrency == 0 {
@@ -85,7 +93,7 @@ func New(over bus.Bus, outside *bus.NATS, names mesh.Subjects, log *slog.Logger,
 	s.micro = micro.New(outside.Conn(bus.Data), log, micro.Config{
 		Name: names.Prefix() + "-api", Version: version, Description: "Emit to Socket.IO clients, and ask about them, from anywhere",
 		Metadata: map[string]string{"prefix": names.Prefix()},
-		Queue:    mesh.APIQueue, Endpoints: endpoints, Concurrency: cfg.Concurrency, Grace: cfg.MaxTimeout,
+		Queue:    mesh.APIQueue, Endpoints: endpoints, Concurrency: cfg.Concurrency, Grace: grace,
 		Handle: s.handle,
 		Refuse: func(verb string) micro.Answer {
 			return s.answer(verb, nil, &failure{Code: busy, Message: "too many requests at a time"})

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/siomesh/siomesh/internal/natstest"
+	"github.com/siomesh/siomesh/pkg/siomesh"
+	"github.com/siomesh/siomesh/services/api"
+)
+
+// TestAPIFlags: each setting of the API by flag, variable and file, for the service alone and for everything in one process.
+func TestAPIFlags(t *testing.T) {
+	for name, tt := range map[string]struct {
+		value string
+		want  api.Config
+	}{
+		"":                {"", api.Config{Concurrency: 256, Timeout: 4 * time.Second, MaxTimeout: time.Minute}},
+		"api-concurrency": {"7", api.Config{Concurrency: 7, Timeout: 4 * time.Second, MaxTimeout: time.Minute}},
+		"api-timeout":     {"7s", api.Config{Concurrency: 256, Timeout: 7 * time.Second, MaxTimeout: time.Minute}},
+		"api-max-timeout": {"7s", api.Config{Concurrency: 256, Timeout: 4 * time.Second, MaxTimeout: 7 * time.Second}},
+	} {
+		var flags []string
+		file := ""
+		if name != "" {
+			flags, file = []string{"--" + name + "=" + tt.value}, name+": "+tt.value
+		}
+		check := func(how string, alone, up *cli) {
+			if got, err := alone.API.apiConfig(); err != nil || got != tt.want {
+				t.Errorf("%s by %s: got %+v, %v, want %+v", name, how, got, err, tt.want)
+			}
+			got, err := up.Up.config()
+			if err != nil || got.APIConcurrency != tt.want.Concurrency || got.APITimeout != tt.want.Timeout ||
+				got.APIMaxTimeout != tt.want.MaxTimeout || got.DisableAPI {
+				t.Errorf("%s by %s: up got %+v, %v, want %+v", name, how, got, err, tt.want)
+			}
+		}
+		check("flag", parsed(t, "api", flags, ""), parsed(t, "up", flags, ""))
+		check("file", parsed(t, "api", nil, file), parsed(t, "up", nil, file))
+		t.Run("variable of "+name, func(t *testing.T) {
+			if name != "" {
+				t.Setenv("SIOMESH_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")), tt.value)
+			}
+			check("variable", parsed(t, "api", nil, ""), parsed(t, "up", nil, ""))
+		})
+	}
+}
+
+// TestUpWithAndWithoutAPI: --no-api, its variable and its key in a file leave the API out.
+func TestUpWithAndWithoutAPI(t *testing.T) {
+	for name, tt := range map[string]struct {
+		flags     []string
+		env, file string
+		answers   bool
+	}{
+		"on":       {answers: true},
+		"flag":     {flags: []string{"--no-api"}},
+		"variable": {env: "false"},
+		"file":     {file: "api: false"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tt.env != "" {
+				t.Setenv("SIOMESH_API", tt.env)
+			}
+			c := parsed(t, "up", append(tt.flags, "--nats-listen=127.0.0.1:0", "--data-dir="+t.TempDir(), "--api-timeout=20s"), tt.file)
+			cfg, err := c.Up.config()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg.Log = slog.New(slog.DiscardHandler)
+			m, err := siomesh.New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			startSite(t, m, m.Run)
+			select {
+			case <-m.Ready():
+			case <-time.After(20 * time.Second):
+				t.Fatal("not ready")
+			}
+			wantCount(t, m.NATSURL(), tt.answers)
+		})
+	}
+}
+
+// wantCount asks how many sockets there are: none, or nobody answers.
+func wantCount(t *testing.T, url string, answers bool) {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	reply, err := nc.Request("sio.v1.api.count", nil, 20*time.Second)
+	switch {
+	case answers && (err != nil || string(reply.Data) != `{"count":0}`):
+		t.Errorf("got %v, %v, want no sockets", reply, err)
+	case !answers && err != nats.ErrNoResponders: //nolint:errorlint // as it comes
+		t.Errorf("got %v, %v, want no responders", reply, err)
+	}
+}
+
+// TestAPICommand runs the API and rooms over a NATS server.
+func TestAPICommand(t *testing.T) {
+	url := natstest.Run(t)
+	log := slog.New(slog.DiscardHandler)
+	rooms := parsed(t, "rooms", []string{"--nats=" + url, "--internal-listen=" + freeAddress(t)}, "")
+	alone := parsed(t, "api", []string{"--nats=" + url, "--internal-listen=" + freeAddress(t), "--api-timeout=20s"}, "")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 2)
+	go func() { ended <- rooms.Rooms.run(ctx, log) }() // received below
+	go func() { ended <- alone.API.run(ctx, log) }()
+	for _, address := range []string{rooms.Rooms.InternalListen, alone.API.InternalListen} {
+		eventually(t, func() bool { return status(t, address, "/readyz") == http.StatusOK })
+	}
+	wantCount(t, url, true)
+	cancel()
+	for range 2 {
+		if err := <-ended; err != nil {
+			t.Errorf("run = %v, want nil", err)
+		}
+	}
+}
