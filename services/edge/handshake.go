@@ -118,7 +118,7 @@ func (s *Service) clientAddress(r *http.Request) string {
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for _, hop := range slices.Backward(hops) {
-		addr, err := netip.ParseAddr(strings.TrimSpace(hop))
+		addr, err := parseHop(strings.TrimSpace(hop))
 		if err != nil {
 			break
 		}
@@ -127,6 +127,14 @@ func (s *Service) clientAddress(r *http.Request) string {
 		}
 	}
 	return peer
+}
+
+// parseHop reads an address of X-Forwarded-For; some proxies tell the port too.
+func parseHop(text string) (netip.Addr, error) {
+	if withPort, err := netip.ParseAddrPort(text); err == nil {
+		return withPort.Addr(), nil
+	}
+	return netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")) //nolint:wrapcheck // only whether
 }
 
 // secure reports whether the client's connection is encrypted, as far as this edge or a trusted proxy knows: of several
