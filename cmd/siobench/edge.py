@@ -169,7 +169,7 @@ def main():
                 res, errors = line(binaries, n)
             for e in errors[:3]:
                 print(f"! {n}: {e}", file=sys.stderr, flush=True)
-            failed = failed or bool(errors) and n != "waves"  # whose errors are what it measures
+            failed = failed or any(" off the baseline " not in str(e) for e in errors)  # that is what waves measures
             runs[n].append(res)
             print(f"# {rep + 1}/{o.reps} {n}: {json.dumps(res)}", file=sys.stderr, flush=True)
     table = []
