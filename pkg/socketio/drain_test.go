@@ -79,6 +79,9 @@ func TestDrainGivesUp(t *testing.T) {
 	if err := receive(t, "Run", result); !errors.Is(err, ErrDrain) {
 		t.Errorf("got %v, want %v", err, ErrDrain)
 	}
+	if err := s.Close(t.Context()); !errors.Is(err, ErrDrain) {
+		t.Errorf("Close: got %v, want %v", err, ErrDrain)
+	}
 	if err := receive(t, "the handler's end", stopped); err == nil {
 		t.Error("it could still emit")
 	}

@@ -10,9 +10,13 @@ import (
 
 // Run announces the namespaces and serves their sockets until ctx ends or Close is called. Then it drains: it takes no new
 // sockets, lets running handlers finish for Config.DrainTimeout, raises the disconnect of its sockets with the reason
-// "server shutting down", waits until what it did is confirmed, and says goodbye. It returns nil then, ErrDrain if handlers
-// did not finish, why what it did was not confirmed, or why the mesh was lost. The Server is closed afterwards. The handlers' context has the values of ctx.
-// That it serves, and why it stops, is logged.
+// "server shutting down", waits until what it did is confirmed, and says goodbye. Edges then close the connections of its
+// clients, who see "transport close" and come back by themselves, to another instance if there is one; if not, edges hold them
+// for a while. Events of theirs that no handler has begun with are dropped, and unanswered: sockets are not handed over to
+// another instance. Clients of other instances notice nothing.
+//
+// Run returns nil then, ErrDrain if handlers did not finish, why what it did was not confirmed, or why the mesh was lost. The
+// Server is closed afterwards. The handlers' context has the values of ctx. That it serves, and why it stops, is logged.
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.begin(ctx); err != nil {
 		return err
@@ -27,8 +31,9 @@ func (s *Server) Run(ctx context.Context) error {
 		s.watchRooms()
 		err = s.serve(ctx)
 	}
-	if failure := s.drain(context.WithoutCancel(ctx)); err == nil {
-		err = failure
+	s.failure = s.drain(context.WithoutCancel(ctx))
+	if err == nil {
+		err = s.failure
 	}
 	s.stop()
 	if err != nil {
@@ -130,8 +135,9 @@ func (s *Server) stop() {
 	close(s.done)
 }
 
-// Close ends Run and waits until it has returned; without Run it waits until what was done is confirmed, at most for
-// Config.DrainTimeout. If ctx ends before, Close returns its cause, handlers are told by their context, and Run still ends.
+// Close ends Run and waits until it has returned, all that handlers did is confirmed and this instance has left the mesh; see Run
+// for what clients see. Without Run it waits until what was done is confirmed, at most for
+// Config.DrainTimeout. It returns ErrDrain if handlers did not finish, or why what was done was not confirmed. If ctx ends before, Close returns its cause, handlers are told by their context, and Run still ends.
 func (s *Server) Close(ctx context.Context) error {
 	s.mu.Lock()
 	if !s.closes {
@@ -144,13 +150,13 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	if idle {
-		err := s.drain(context.WithoutCancel(ctx))
+		s.failure = s.drain(context.WithoutCancel(ctx))
 		s.stop()
-		return err
+		return s.failure
 	}
 	select {
 	case <-s.done:
-		return nil
+		return s.failure
 	case <-ctx.Done():
 		s.mu.Lock()
 		giveUp := s.giveUp

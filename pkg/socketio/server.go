@@ -59,6 +59,7 @@ type Server struct {
 	deaf    chan error    // why reading the mesh has failed, at most two
 	closing chan struct{} // closed by Close
 	done    chan struct{} // closed when everything has ended
+	failure error         // why draining has failed; set before done is closed
 
 	mu         sync.Mutex
 	phase      phase                 // guarded by mu
