@@ -104,7 +104,7 @@ func TestEchoAnywhere(t *testing.T) {
 				`["e",1,-2.5,"three",[4,[5]],{"b":6,"a":{"z":7,"y":8}},false,true,null]`, // SOC-001; the keys keep their order
 				`["message",null]`,         // SOC-003
 				`["ключ 🌍\t","utf 8 — 𝄞"]`, // SOC-004
-				`["a.> * spaces"]`, `[""]`, `["e",""]`,
+				`["a.> * spaces 🌍"]`, `[""]`, `["e",""]`,
 			} {
 				k.send("42/echo," + event)
 				k.expect("42/echo," + event)

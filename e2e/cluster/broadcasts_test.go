@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/siomesh/siomesh/pkg/socketio"
@@ -42,7 +43,8 @@ func TestBroadcastAnywhere(t *testing.T) {
 	play(t, nil, func(t *testing.T, c *cluster, clients []*client, _ []string) {
 		io := c.app()
 		id := func(n int) string { return clients[n].id }
-		for room, members := range map[string][]int{"a": {0, 1, 2}, "b": {2, 3}, "c": {4}, "*": {5}, ">": {5}, "a.>": {5}, "": {5}} {
+		long := strings.Repeat("a room. ", 12_500) // 100 kB
+		for room, members := range map[string][]int{"a": {0, 1, 2}, "b": {2, 3}, "c": {4}, "*": {5}, ">": {5}, "a.>": {5}, "": {5}, long: {5}} {
 			if err := io.In(whom(clients, members...)...).SocketsJoin(room); err != nil {
 				t.Fatal(err)
 			}
@@ -68,10 +70,11 @@ func TestBroadcastAnywhere(t *testing.T) {
 				"except wins":             {io.To("a").Except("b"), []int{0, 1}},           // BRO-008, CLU-003
 				"operator made of base":   {base.Except(id(1)).To("c"), []int{0, 2, 4}},    // BRO-009
 				"base":                    {base, []int{0, 1, 2}},                          // BRO-009: it was not changed
-				"subjects and wild cards": {io.To("*", ">", "a.>", ""), []int{5}},          // they are names like others
-				"not compressed":          {io.Compress(false), everybody},                 // BRO-012
-				"volatile, when all idle": {io.To("b").Volatile(), []int{2, 3}},            // BRO-010, SOC-044
-				"another namespace":       {io.Of("/other"), nil},                          // BRO-001
+				"subjects and wild cards": {io.To("*", ">", "a.>", ""), []int{5}},
+				"long names":              {io.To(long).Except(long + "x"), []int{5}}, // they are names like others
+				"not compressed":          {io.Compress(false), everybody},            // BRO-012
+				"volatile, when all idle": {io.To("b").Volatile(), []int{2, 3}},       // BRO-010, SOC-044
+				"another namespace":       {io.Of("/other"), nil},                     // BRO-001
 			} {
 				if err := s.to.Emit("e", name, []byte("12")); err != nil {
 					t.Fatal(err)
