@@ -11,8 +11,8 @@ import (
 // Run announces the namespaces and serves their sockets until ctx ends or Close is called. Then it drains: it takes no new
 // sockets, lets running handlers finish for Config.DrainTimeout, raises the disconnect of its sockets with the reason
 // "server shutting down", waits until what it did is confirmed, and says goodbye. Edges then close the connections of its
-// clients, who see "transport close" and come back by themselves, to another instance if there is one; if not, edges hold them
-// for a while. Events of theirs that no handler has begun with are dropped, and unanswered: sockets are not handed over to
+// clients, who see "transport close" and come back by themselves, to another instance if there is one; if not, edges let
+// them wait for a while. Events of theirs that no handler has begun with are dropped, and unanswered: sockets are not handed over to
 // another instance. Clients of other instances notice nothing.
 //
 // Run returns nil then, ErrDrain if handlers did not finish, why what it did was not confirmed, or why the mesh was lost. The
@@ -135,9 +135,10 @@ func (s *Server) stop() {
 	close(s.done)
 }
 
-// Close ends Run and waits until it has returned, all that handlers did is confirmed and this instance has left the mesh; see Run
-// for what clients see. Without Run it waits until what was done is confirmed, at most for
-// Config.DrainTimeout. It returns ErrDrain if handlers did not finish, or why what was done was not confirmed. If ctx ends before, Close returns its cause, handlers are told by their context, and Run still ends.
+// Close ends Run and waits until it has returned, all that handlers did is confirmed and this instance has left the mesh; Run
+// tells what clients see. Without Run it waits until what was done is confirmed, at most for Config.DrainTimeout. It returns
+// ErrDrain if handlers did not finish, or why what was done was not confirmed. If ctx ends before, Close returns its cause,
+// handlers are told by their context, and Run still ends.
 func (s *Server) Close(ctx context.Context) error {
 	s.mu.Lock()
 	if !s.closes {
