@@ -12,7 +12,7 @@ import (
 const (
 	clientDir = "node_modules/socket.io-client/dist"
 	maxBuffer = "5000000" // a scenario sends an acknowledgement of 3 MB
-	tokens    = `[{"token":"letmein","user":"ann","data":{"user":"ann"}}]`
+	tokens    = `[{"token":"letmein","user":"ann","data":{"user":"ann"}},{"token":"other","user":"bob *"}]`
 )
 
 // TestEndToEnd builds the programs once, and then lets every shape of the mesh prove itself.
@@ -75,9 +75,9 @@ func upAndOutside(t *testing.T, b binaries) {
 	runScenarios(t, url)
 }
 
-// separateProcesses: every service is a process of its own, with two edges and two instances of the application.
+// separateProcesses: every service is a process of its own, with three edges and two instances of the application.
 func separateProcesses(t *testing.T, b binaries) {
-	m := b.split(t)
+	m := b.splitWith(t, 3)
 	defer m.stop(t)
 	m.app(t, "one")
 	m.app(t, "two")

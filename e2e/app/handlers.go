@@ -26,6 +26,8 @@ func (a *app) serve(n *socketio.Namespace, s *socketio.Socket) {
 	} {
 		s.On(event, h)
 	}
+	c.operators()
+	c.single()
 	s.OnDisconnecting(func(d socketio.Disconnect) { c.seen = d.Rooms })
 	s.OnDisconnect(c.gone)
 	check(s, s.Emit("hello", a.instance))
@@ -37,6 +39,7 @@ type client struct {
 	n    *socketio.Namespace
 	s    *socketio.Socket
 	seen []string // rooms at the time of "disconnecting"
+	kept *socketio.Event
 }
 
 // arguments decodes whatever came, binary included.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/siomesh/siomesh/pkg/socketio"
@@ -17,10 +19,12 @@ const lobbyWait = 300 * time.Millisecond
 type app struct {
 	io       *socketio.Server
 	instance string
+	dynamic  *socketio.ParentNamespace
 }
 
 func register(io *socketio.Server, instance string) error {
-	a := &app{io: io, instance: instance}
+	a := &app{io: io, instance: instance, dynamic: io.OfRegexp(regexp.MustCompile(`^/dynamic-`))}
+	function := io.OfFunc(allowed)
 	plain := []string{"/", "/news", "/guarded", "/members"} // the auth service's policy guards /members
 	errs := []error{
 		io.Of("/guarded").Use(guard),
@@ -30,6 +34,16 @@ func register(io *socketio.Server, instance string) error {
 		io.Of("/waiting").OnConnection(waiting),
 		io.Of("/lobby").Use(a.lobby),
 		io.Of("/lobby").OnConnection(func(s *socketio.Socket) { check(s, s.Emit("in")) }),
+		io.Of("/spied").OnConnection(spied),
+		a.between(io.Of("/between")),
+		a.dynamic.Use(first), a.dynamic.Use(second),
+		a.dynamic.OnConnection(func(s *socketio.Socket) { a.serve(s.Namespace(), s) }),
+		a.dynamic.OnConnection(func(s *socketio.Socket) {
+			if strings.HasPrefix(s.Namespace().Name(), "/dynamic-odd") {
+				odd(s)
+			}
+		}),
+		function.OnConnection(func(s *socketio.Socket) { a.serve(s.Namespace(), s) }),
 	}
 	for _, name := range plain {
 		n := io.Of(name)
@@ -43,6 +57,34 @@ func check(s *socketio.Socket, err error) {
 	if err != nil {
 		_ = s.Disconnect(true)
 	}
+}
+
+// allowed decides about namespaces whose names begin with /if-.
+func allowed(_ context.Context, name string, h socketio.Handshake) (bool, error) {
+	if !strings.HasPrefix(name, "/if-") {
+		return false, nil
+	}
+	if h.Auth.Get("may") == "fail" {
+		return false, errors.New("a function that fails")
+	}
+	return h.Auth.Get("may") == "come", nil
+}
+
+// first and second are the middlewares of dynamic namespaces: they leave traces in data, and refuse who asks for it.
+func first(_ context.Context, s *socketio.Socket) error {
+	if by := s.Handshake().Auth.Get("refuse"); by == "first" {
+		return errors.New("refused by the first")
+	}
+	return s.Data().Set("passed", []string{"first"})
+}
+
+func second(_ context.Context, s *socketio.Socket) error {
+	var passed []string
+	_, err := s.Data().Get("passed", &passed)
+	if s.Handshake().Auth.Get("refuse") == "second" {
+		return errors.Join(s.Join("refused"), errors.New("refused by the second"))
+	}
+	return errors.Join(err, s.Data().Set("passed", append(passed, "second")))
 }
 
 func guard(_ context.Context, s *socketio.Socket) error {

@@ -196,7 +196,7 @@ func TestSocketsAnywhere(t *testing.T) {
 				}
 				return e.SetArgs(append([]any{"seen"}, e.Args.Values()...)...)
 			})
-			s.OnAny(func(_ context.Context, e *socketio.Event) error { return s.Send(e.Name) }) //nolint:contextcheck // sends do not take one
+			s.OnAny(func(_ context.Context, e *socketio.Event) error { return s.Send(e.Name) })
 			s.On("e", func(_ context.Context, e *socketio.Event) error { return e.Ack(e.Args.Values()...) })
 		})
 	}, func(t *testing.T, c *cluster, clients []*client, ids []string) {
