@@ -18,7 +18,8 @@ type Config struct {
 	// CleanupEmptyChildNamespaces has a namespace that a client named be forgotten with its last socket; see socketio.Config.
 	CleanupEmptyChildNamespaces bool
 
-	// Path of the endpoint; default /socket.io.
+	// Path of the endpoint, as it is in requests, percent-encoded if need be; default /socket.io. Behind a proxy or handler that
+	// takes a prefix away, it is what is left.
 	Path string
 	// Transports offered, of "polling" and "websocket"; default both.
 	Transports []string

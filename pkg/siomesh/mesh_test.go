@@ -2,13 +2,10 @@ package siomesh_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,13 +13,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
+	"github.com/siomesh/siomesh/internal/siotest"
 	"github.com/siomesh/siomesh/pkg/siomesh"
 	"github.com/siomesh/siomesh/pkg/socketio"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// greet is an application that every test runs: it says hello to whoever connects and echoes.
+// greet is an application that says hello to whoever connects, and echoes.
 func greet(io *socketio.Server, gone chan<- socketio.Disconnect) {
 	io.Of("/").OnConnection(func(s *socketio.Socket) { //nolint:errcheck // nothing runs yet
 		s.On("echo", func(_ context.Context, e *socketio.Event) error {
@@ -83,11 +81,10 @@ func TestOneProcess(t *testing.T) {
 	}
 
 	c := connect(t, start(t, m))
-	if got, want := c.event(), `2["hello","there"]`; got != want {
-		t.Errorf("first packet = %s, want %s", got, want)
+	if got, want := c.Next(), `["hello","there"]`; got != want {
+		t.Errorf("first event = %s, want %s", got, want)
 	}
-	c.send(`421["echo","ä\"€"]`)
-	if got, want := c.event(), `31["ä\"€"]`; got != want {
+	if got, want := c.Ask("echo", "ä\"€"), `["ä\"€"]`; got != want {
 		t.Errorf("acknowledgement = %s, want %s", got, want)
 	}
 	if n, err := m.IO().Of("/").Count(t.Context()); err != nil || n != 1 {
@@ -115,37 +112,6 @@ func TestOneProcess(t *testing.T) {
 	}
 }
 
-// TestOutsideApp joins an application of another process to the embedded mesh.
-func TestOutsideApp(t *testing.T) {
-	m, err := siomesh.New(siomesh.Config{Log: slog.New(slog.DiscardHandler), NATSListen: "127.0.0.1:0", DataDir: t.TempDir()})
-	if err != nil {
-		t.Fatalf("New: %v", err)
-	}
-	url := start(t, m)
-
-	app, err := socketio.Connect(t.Context(), m.NATSURL(), socketio.Config{App: "outside", Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatalf("Connect: %v", err)
-	}
-	greet(app, nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	ran := make(chan error, 1)
-	go func() { ran <- app.Run(ctx) }() // received below
-	c := connect(t, url)
-	if got, want := c.event(), `2["hello","there"]`; got != want {
-		t.Errorf("first packet = %s, want %s", got, want)
-	}
-	cancel()
-	if err := <-ran; err != nil {
-		t.Errorf("Run of the application = %v, want nil", err)
-	}
-	closing, done := context.WithTimeout(context.Background(), 20*time.Second)
-	defer done()
-	if err := app.Close(closing); err != nil {
-		t.Errorf("Close of the application: %v", err)
-	}
-}
-
 func TestBadConfig(t *testing.T) {
 	for name, cfg := range map[string]siomesh.Config{
 		"app":           {App: "No Spaces"},
@@ -169,65 +135,13 @@ func TestBadConfig(t *testing.T) {
 	}
 }
 
-// client is the least that speaks Socket.IO over polling.
-type client struct {
-	t      *testing.T
-	url    string
-	queued []string
-}
-
-// connect opens a session and joins "/".
-func connect(t *testing.T, url string) *client {
+// connect is a client of "/" over polling.
+func connect(t *testing.T, url string) *siotest.Client {
 	t.Helper()
-	c := &client{t: t, url: url + "/socket.io/?EIO=4&transport=polling"}
-	var open struct {
-		SID string `json:"sid"`
+	c, err := siotest.Dial(url, siotest.Options{Transport: "polling"})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := json.Unmarshal([]byte(strings.TrimPrefix(c.do(http.MethodGet, ""), "0")), &open); err != nil {
-		t.Fatalf("open packet: %v", err)
-	}
-	c.url += "&sid=" + open.SID
-	c.send("40")
-	if got := c.event(); !strings.HasPrefix(got, `0{"sid":"`) {
-		t.Fatalf("answer to CONNECT = %s", got)
-	}
+	t.Cleanup(c.Close)
 	return c
-}
-
-func (c *client) send(packet string) { c.do(http.MethodPost, packet) }
-
-// event returns the next Socket.IO packet.
-func (c *client) event() string {
-	c.t.Helper()
-	for {
-		if len(c.queued) == 0 {
-			c.queued = strings.Split(c.do(http.MethodGet, ""), "\x1e")
-		}
-		packet := c.queued[0]
-		c.queued = c.queued[1:]
-		if message, ok := strings.CutPrefix(packet, "4"); ok {
-			return message
-		}
-	}
-}
-
-func (c *client) do(method, body string) string {
-	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), 20*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, c.url, strings.NewReader(body))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	req.Header.Set("Connection", "close")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		c.t.Fatalf("%s: status %d, %v: %s", method, resp.StatusCode, err, text)
-	}
-	return string(text)
 }
