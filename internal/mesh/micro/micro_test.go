@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -237,5 +238,22 @@ func TestRefusedByTheServer(t *testing.T) {
 	s := New(nc, slog.New(slog.DiscardHandler), echo(at))
 	if err := s.Run(ctx); err == nil || !strings.Contains(err.Error(), "test.other") {
 		t.Errorf("Run = %v, want an error about test.other", err)
+	}
+}
+
+// A service ends soon also while the server is away.
+func TestEndWithoutConnection(t *testing.T) {
+	s := natstest.Start(t)
+	nc := connect(t, s.URL(), nats.MaxReconnects(-1))
+	_, stop := serve(t, nc, echo(at))
+	s.Stop()
+	deadline := time.Now().Add(patience)
+	for nc.IsConnected() && time.Now().Before(deadline) {
+		runtime.Gosched()
+	}
+	begun := time.Now()
+	stop()
+	if took := time.Since(begun); took > leave {
+		t.Errorf("it took %v", took)
 	}
 }

@@ -86,8 +86,11 @@ func (s *Service) Limit() int {
 // InProgress returns how many requests are being handled.
 func (s *Service) InProgress() int { return len(s.slots) }
 
-// settle bounds the waits for the server when subscriptions begin and end.
-const settle = 10 * time.Second
+// What bounds the waits for the server when subscriptions begin and end.
+const (
+	settle = 10 * time.Second
+	leave  = 2 * time.Second
+)
 
 // Run answers until ctx ends; then it takes no new requests, and lets those it has finish for Config.Grace. It returns nil
 // then, or why it could not begin.
@@ -99,7 +102,7 @@ func (s *Service) Run(ctx context.Context) error {
 		close(s.ready)
 		<-ctx.Done()
 	}
-	drain(subscriptions)
+	s.drain(subscriptions)
 	s.mu.Lock()
 	s.ended = true
 	s.mu.Unlock()
@@ -154,17 +157,21 @@ func (s *Service) refused(subscriptions []*nats.Subscription) error {
 	return nil
 }
 
-// drain ends subscriptions once what has come was taken.
-func drain(subscriptions []*nats.Subscription) {
+// drain ends subscriptions once what has come was taken. While there is no connection nothing can come.
+func (s *Service) drain(subscriptions []*nats.Subscription) {
 	drained := make(chan struct{}, len(subscriptions))
 	waiting := 0
 	for _, sub := range subscriptions {
+		if !s.conn.IsConnected() {
+			sub.Unsubscribe() //nolint:errcheck // it fails only when the connection is closed, which ends the subscription too
+			continue
+		}
 		sub.SetClosedHandler(func(string) { drained <- struct{}{} })
 		if sub.Drain() == nil {
 			waiting++
 		} // else the connection is closed, and the subscription with it
 	}
-	late := time.NewTimer(settle)
+	late := time.NewTimer(leave)
 	defer late.Stop()
 	for range waiting {
 		select {
