@@ -104,8 +104,10 @@ const steps = {
     await say(ada, "Here you are.");
     await log(grace, "Here you are.").waitFor();
     assert.equal(await log(grace, "Nobody hears this.").count(), 0);
-    await grace.getByRole("button", { name: /lobby/ }).click();
-    await ada.getByRole("button", { name: /lobby/ }).click();
+    for (const page of [grace, ada]) {
+      await page.getByRole("button", { name: /lobby/ }).click();
+      await page.locator("#room").getByText("lobby", { exact: true }).waitFor();
+    }
   },
   async comesBack() {
     await grace.context().setOffline(true);
