@@ -215,9 +215,3 @@ func (s *Service) tellEnd(b *link.Batch, k *ask) {
 	}
 	s.toAsker(b, k.to, &wire.Record{Kind: wire.KindAskEnd, Flags: wire.FlagControl, Ack: k.request, Body: wire.AppendStrings(nil, silent)})
 }
-
-// toAsker sends a record to an app instance, if that is there.
-func (s *Service) toAsker(b *link.Batch, id mesh.InstanceID, r *wire.Record) bool {
-	l := s.apps.linkTo(id)
-	return l != nil && b.Append(l, r) == nil
-}

@@ -34,20 +34,21 @@ type Service struct {
 	log   *slog.Logger
 	cfg   Config
 
-	engine *engine.Server
-	parser parser
-	files  http.Handler // the browser client's files; nil if none are served
-	links  *link.Endpoint
-	peers  *presence.Peers
-	apps   *directory
-	table  table
-	index  index
-	tunnel *tunnel.Mux // streams to other edges
-	tasks  tasks
-	relay  *relay.Relay
-	guests guests
-	asks   asks
-	alarms *alarms
+	engine    *engine.Server
+	parser    parser
+	files     http.Handler // the browser client's files; nil if none are served
+	links     *link.Endpoint
+	peers     *presence.Peers
+	apps      *directory
+	table     table
+	index     index
+	tunnel    *tunnel.Mux // streams to other edges
+	tasks     tasks
+	relay     *relay.Relay
+	guests    guests
+	asks      asks
+	strangers strangers
+	alarms    *alarms
 
 	buffers  sync.Pool     // of *[]byte: bodies under way to an app
 	renew    chan struct{} // one token: it is time to register
@@ -279,6 +280,7 @@ func (s *Service) peerChanged(change presence.Change, p presence.Peer) {
 	switch {
 	case p.Kind == mesh.KindApp && change != presence.Died:
 		s.apps.update(p)
+		s.introduce(p.Instance)
 	case p.Kind == mesh.KindApp:
 		s.appDied(p.Instance)
 	case p.Kind == mesh.KindRooms && change != presence.Died:
