@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"github.com/siomesh/siomesh/internal/natstest"
@@ -106,22 +108,60 @@ func wantCount(t *testing.T, url string, answers bool) {
 	}
 }
 
-// TestAPICommand runs the API and rooms over a NATS server.
-func TestAPICommand(t *testing.T) {
-	url := natstest.Run(t)
-	log := slog.New(slog.DiscardHandler)
-	rooms := parsed(t, "rooms", []string{"--nats=" + url, "--internal-listen=" + freeAddress(t)}, "")
-	alone := parsed(t, "api", []string{"--nats=" + url, "--internal-listen=" + freeAddress(t), "--api-timeout=20s"}, "")
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 2)
-	go func() { ended <- rooms.Rooms.run(ctx, log) }() // received below
-	go func() { ended <- alone.API.run(ctx, log) }()
-	for _, address := range []string{rooms.Rooms.InternalListen, alone.API.InternalListen} {
-		eventually(t, func() bool { return status(t, address, "/readyz") == http.StatusOK })
+// TestAPIPermissions runs the API and rooms over a NATS server that grants what docs/api.md says, and no more.
+func TestAPIPermissions(t *testing.T) {
+	allow := func(name string, publish, subscribe []string) *server.User {
+		p := &server.Permissions{Publish: &server.SubjectPermission{Allow: publish}, Subscribe: &server.SubjectPermission{Allow: subscribe}}
+		return &server.User{Username: name, Password: name, Permissions: p}
 	}
-	wantCount(t, url, true)
+	address := strings.TrimPrefix(natstest.Run(t, natstest.With(func(o *server.Options) {
+		o.Users = []*server.User{
+			{Username: "mesh", Password: "mesh"},
+			allow("api", []string{
+				"sio.v1.rooms.*.in.app-siomesh-api", "sio.v1.edge.*.in.app-siomesh-api", "sio.v1.rooms.*.rpc", "sio.v1.edge.*.rpc",
+				"sio.v1.presence.app.siomesh-api", "sio.v1.presence.who", "_INBOX.>",
+			}, []string{"sio.v1.api.*", "sio.v1.app.siomesh-api.>", "sio.v1.presence.>", "$SRV.>", "_INBOX.>"}),
+			allow("reporter", []string{"sio.v1.api.count"}, []string{"_INBOX.>"}),
+		}
+	})), "nats://")
+	log := slog.New(slog.DiscardHandler)
+	all := parsed(t, "edge", []string{"--nats=nats://mesh:mesh@" + address, "--internal-listen=" + freeAddress(t), "--listen=" + freeAddress(t)}, "")
+	rooms := parsed(t, "rooms", []string{"--nats=nats://mesh:mesh@" + address, "--internal-listen=" + freeAddress(t)}, "")
+	alone := parsed(t, "api", []string{"--nats=nats://api:api@" + address, "--internal-listen=" + freeAddress(t), "--api-timeout=20s"}, "")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 3)
+	for _, c := range []command{&rooms.Rooms, &all.Edge, &alone.API} {
+		go func() { ended <- c.run(ctx, log) }() // received below
+	}
+	for _, f := range []string{rooms.Rooms.InternalListen, all.Edge.InternalListen, alone.API.InternalListen} {
+		eventually(t, func() bool { return status(t, f, "/readyz") == http.StatusOK })
+	}
+	wantCount(t, "nats://reporter:reporter@"+address, true)
+	nc, err := nats.Connect("nats://mesh:mesh@" + address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	for verb, want := range map[string]string{"emit": `{"event":"e"}`, "join": `{"join":["a"]}`, "fetch": `{}`, "serverSideEmit": `{"event":"e"}`} {
+		reply, err := nc.Request("sio.v1.api."+verb, []byte(want), 20*time.Second)
+		if err != nil || len(reply.Header) > 0 {
+			t.Errorf("%s: got %v, %v", verb, reply, err)
+		}
+	}
+	refused := make(chan error, 1)
+	reporter, err := nats.Connect("nats://reporter:reporter@"+address, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reporter.Close()
+	if err := reporter.Publish("sio.v1.api.emit", []byte(`{"event":"e"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-refused; !errors.Is(err, nats.ErrPermissionViolation) {
+		t.Errorf("got %v, want a refusal", err)
+	}
 	cancel()
-	for range 2 {
+	for range cap(ended) {
 		if err := <-ended; err != nil {
 			t.Errorf("run = %v, want nil", err)
 		}
