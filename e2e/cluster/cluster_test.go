@@ -43,24 +43,30 @@ type cluster struct {
 func newCluster(t *testing.T, edges, apps int, setup func(io *socketio.Server)) *cluster {
 	t.Helper()
 	b := bus.NewMemory()
-	c := &cluster{tb: t, bus: b}
 	t.Cleanup(b.Close)
+	return newClusterOver(t, func() bus.Bus { return b }, edges, apps, setup)
+}
+
+// newClusterOver is newCluster whose services each have a bus of their own.
+func newClusterOver(t *testing.T, connect func() bus.Bus, edges, apps int, setup func(io *socketio.Server)) *cluster {
+	t.Helper()
+	c := &cluster{tb: t, bus: connect()}
 	log := slog.New(slog.DiscardHandler)
-	c.run(rooms.New(b, mesh.Subjects{}, log, rooms.Config{}).Run)
+	c.run(rooms.New(connect(), mesh.Subjects{}, log, rooms.Config{}).Run)
 	policies, err := auth.ParsePolicies([]string{"*=allow", "/users=tokens"}, auth.Keys{
 		Tokens: `[{"token":"1","user":"ann"},{"token":"2","user":"bob*"}]`,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := auth.New(b, mesh.Subjects{}, log, auth.Config{Policies: policies})
+	a, err := auth.New(connect(), mesh.Subjects{}, log, auth.Config{Policies: policies})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.run(a.Run)
 	var all []*edge.Service
 	for range edges {
-		e, err := edge.New(b, mesh.Subjects{}, log, edge.Config{MaxHTTPBufferSize: 8 << 20})
+		e, err := edge.New(connect(), mesh.Subjects{}, log, edge.Config{MaxHTTPBufferSize: 8 << 20})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +76,7 @@ func newCluster(t *testing.T, edges, apps int, setup func(io *socketio.Server)) 
 		c.urls, all = append(c.urls, server.URL), append(all, e)
 	}
 	for range apps {
-		io, err := socketio.Connect(bus.NewContext(t.Context(), b), "", socketio.Config{App: "chat", Log: log})
+		io, err := socketio.Connect(bus.NewContext(t.Context(), connect()), "", socketio.Config{App: "chat", Log: log})
 		if err != nil {
 			t.Fatal(err)
 		}
