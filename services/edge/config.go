@@ -75,8 +75,9 @@ type Config struct {
 	AcceptRate                          float64
 	AcceptBurst                         int
 
-	// What a client may send, for each socket; 0 is no limit. A burst is what may come at once, default one second's worth. A
-	// client that exceeds a limit is not read until the bucket has refilled. An auth verdict may say otherwise for its socket.
+	// What a client may send, for each socket, and in CONNECTs for each connection; 0 is no limit. A burst is what may come at
+	// once, default one second's worth. A client that exceeds a limit is not read until the bucket has refilled. An auth verdict
+	// may say otherwise for its socket.
 	EventsPerSecond float64
 	EventBurst      int
 	BytesPerSecond  float64 // of the arguments and attachments of packets

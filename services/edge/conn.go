@@ -27,9 +27,11 @@ type conn struct {
 	closed  bool      // guarded by mu
 	blocked int       // guarded by mu: reasons not to read the client: sockets whose flow blocks it, and the throttle
 
-	throttle *throttle // guarded by mu; nil until a limit was exceeded
-	lobby    lobby     // guarded by mu
-	moved    bool      // guarded by mu: the session has left this edge
+	throttle *throttle           // guarded by mu; nil until a limit was exceeded
+	connects *buckets            // guarded by mu: for CONNECTs; nil before the first, and if nothing is limited
+	spent    map[string]*buckets // guarded by mu: of sockets that have ended, by namespace; at most MaxNamespaces
+	lobby    lobby               // guarded by mu
+	moved    bool                // guarded by mu: the session has left this edge
 
 	dirty bool // owned by the reader goroutine of the links: in Service.unflushed
 	place place
@@ -93,6 +95,7 @@ func (c *conn) packet(p protocol.Packet, attachments [][]byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if p.Type == protocol.Connect {
+		defer c.chargeConnect(int64(len(p.Data)))
 		if !c.keepWaiting(p) {
 			c.letIn(&c.batch)
 			c.connect(&c.batch, p)
@@ -111,10 +114,10 @@ func (c *conn) packet(p protocol.Packet, attachments [][]byte) {
 		c.end(&c.batch, sk, reasonClientDisconnect, "")
 	case p.Type == protocol.Event || p.Type == protocol.BinaryEvent:
 		size := c.event(sk, p, attachments)
-		c.charge(sk, 1, size)
+		c.charge(sk.buckets, 1, size)
 	case p.Type == protocol.Ack || p.Type == protocol.BinaryAck:
 		events, size := c.reply(sk, p, attachments)
-		c.charge(sk, events, size)
+		c.charge(sk.buckets, events, size)
 	default: // NSP-014
 		c.invalidState(&c.batch)
 	}

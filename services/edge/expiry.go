@@ -20,6 +20,10 @@ func (c *conn) permit(sk *socket, verdict *authn.ConnectReply) error {
 	}
 	sk.verdict = verdict
 	sk.buckets = c.s.cfg.buckets(verdict.Limits)
+	if earlier := c.spent[string(sk.namespace)]; earlier != nil && sk.buckets != nil {
+		sk.buckets.inherit(earlier, time.Now())
+	}
+	delete(c.spent, string(sk.namespace))
 	if !end.IsZero() && sk.state != ending {
 		sk.expiry = &alarm{ring: func() { c.s.expire(sk) }}
 		c.s.alarms.set(sk.expiry, end)

@@ -233,6 +233,7 @@ func (c *conn) end(b *link.Batch, sk *socket, reason, description string) {
 	}
 	sk.state = ending
 	c.forget(sk)
+	c.remember(sk)
 	sk.cancel()
 	if sk.expiry != nil {
 		c.s.alarms.drop(sk.expiry)

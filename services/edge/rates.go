@@ -11,7 +11,8 @@ import (
 
 // What a client may send is limited for each socket in events and in bytes per second. What exceeds a limit is not lost, and
 // closes nothing: the edge reads the client no further until the bucket has refilled, so that TCP slows it down, as when the
-// app is behind. All sockets of a connection wait then, since there is one stream for all.
+// app is behind. All sockets of a connection wait then, since there is one stream for all. A CONNECT, which costs others the
+// most, counts as an event of its connection, and who leaves a namespace to join it again finds his buckets as he left them.
 
 // buckets are the limits of one socket; one that is nil does not limit.
 type buckets struct{ events, bytes *rate.Limiter }
@@ -82,13 +83,56 @@ func takeFrom(l *rate.Limiter, now time.Time, n int64) time.Duration {
 	return l.ReserveN(now, int(n)).DelayFrom(now)
 }
 
-// charge makes a socket pay for a packet, and stops reading the client if it is in debt then; mu is held.
-func (c *conn) charge(sk *socket, events int, bytes int64) {
-	if sk.buckets == nil || c.closed {
+// inherit takes what the buckets of an earlier socket lack, but makes no debts: for those the client is not read already.
+func (b *buckets) inherit(from *buckets, now time.Time) {
+	for _, l := range [...]struct{ to, from *rate.Limiter }{{b.events, from.events}, {b.bytes, from.bytes}} {
+		if l.to != nil && l.from != nil {
+			takeFrom(l.to, now, min(int64(math.Ceil(lacking(l.from, now))), int64(l.to.Burst())))
+		}
+	}
+}
+
+// lacking returns how many tokens a bucket has below its burst.
+func lacking(l *rate.Limiter, now time.Time) float64 {
+	if l == nil {
+		return 0
+	}
+	return max(0, float64(l.Burst())-l.TokensAt(now))
+}
+
+// remember keeps the buckets of a socket that ends for the next one in its namespace, unless they are full; mu is held.
+func (c *conn) remember(sk *socket) {
+	now := time.Now()
+	if b := sk.buckets; c.closed || b == nil || lacking(b.events, now) == 0 && lacking(b.bytes, now) == 0 {
+		return
+	}
+	if c.spent == nil {
+		c.spent = map[string]*buckets{}
+	}
+	for name := range c.spent {
+		if len(c.spent) < c.s.cfg.MaxNamespaces {
+			break
+		}
+		delete(c.spent, name)
+	}
+	c.spent[string(sk.namespace)] = sk.buckets
+}
+
+// chargeConnect makes the connection pay for a CONNECT; mu is held.
+func (c *conn) chargeConnect(bytes int64) {
+	if c.connects == nil {
+		c.connects = c.s.cfg.buckets(nil)
+	}
+	c.charge(c.connects, 1, bytes)
+}
+
+// charge takes what a packet costs from buckets, and stops reading the client if they lack something then; mu is held.
+func (c *conn) charge(b *buckets, events int, bytes int64) {
+	if b == nil || c.closed {
 		return
 	}
 	now := time.Now()
-	wait, by := sk.buckets.take(now, events, bytes)
+	wait, by := b.take(now, events, bytes)
 	if wait <= 0 {
 		return
 	}

@@ -85,6 +85,61 @@ func TestByteRate(t *testing.T) {
 	})
 }
 
+// TestRateAcrossJoins: leaving a namespace and joining it again fills no bucket.
+func TestRateAcrossJoins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newMesh(t, free(Config{EventsPerSecond: 1, EventBurst: 10}))
+		app := w.newApp(true, "/")
+		c := w.join("/")
+		app.records()
+		events := 0
+		for range 5 {
+			c.say(10, 1)
+			for _, r := range app.records() {
+				if r.Kind == wire.KindEvent {
+					events++
+				}
+			}
+			c.send("41", "40")
+			w.settle()
+			c.take()
+		}
+		if events != 10+1 || !c.unread() { // a burst, and one on credit
+			t.Errorf("got %d events at once, unread %v, want 11", events, c.unread())
+		}
+		c.wantOpen()
+	})
+}
+
+// TestConnectRate: CONNECTs count as events of their connection, be they refused or not.
+func TestConnectRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{EventsPerSecond: 10, EventBurst: 5})
+		w.newRing(1)
+		w.auth(func(authn.ConnectRequest) string { return `{"allow":false,"message":"no"}` })
+		w.newApp(true, "/")
+		c := w.open()
+		start := time.Now()
+		for range 25 {
+			c.send("40")
+			w.settle()
+			for c.unread() && time.Since(start) < time.Minute {
+				w.settle()
+			}
+		}
+		if took := time.Since(start); took < 1900*time.Millisecond || took > 2200*time.Millisecond {
+			t.Errorf("25 CONNECTs of which 5 are free took %v, want some 2 s at 10 per second", took)
+		}
+		if n := len(w.asked); n != 25 {
+			t.Errorf("auth was asked %d times, want 25", n)
+		}
+		c.wantOpen()
+		if n := w.m.Throttled[byEvents].Load(); n == 0 {
+			t.Error("counted no pause")
+		}
+	})
+}
+
 // TestRatesOfTheVerdict: what auth says of a socket goes before the edge's own limits, field by field.
 func TestRatesOfTheVerdict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
