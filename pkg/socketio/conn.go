@@ -3,6 +3,7 @@ package socketio
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"google.golang.org/protobuf/proto"
 
@@ -31,6 +32,9 @@ func (s *Socket) CurrentConn(ctx context.Context) (Conn, error) {
 	}
 	ctx, cancel := server.patient(ctx)
 	defer cancel()
+	if err := server.out.settled(ctx, s.ns.partition); err != nil { // that the client may join, in a connection handler
+		return Conn{}, fmt.Errorf("ask for the connection: %w", err)
+	}
 	reply, err := server.askEdge(ctx, s.addr.Edge, &siomeshv1.EdgeRequest{
 		Namespace: s.ns.name,
 		Query: &siomeshv1.EdgeRequest_Sockets{
