@@ -256,6 +256,32 @@ func TestCurrentConn(t *testing.T) {
 	}
 }
 
+// TestCurrentConnInOrder: the edge is asked only when it knows what this instance did, that the client may join before all.
+func TestCurrentConnInOrder(t *testing.T) {
+	r, s, _, sockets := serve(t, nothing)
+	r.join(s, "/")
+	socket := receive(t, "the socket", sockets)
+	r.lock(func() { r.hold = true })
+	if err := socket.Emit("e"); err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan error, 1)
+	go func() { // received below
+		_, err := socket.CurrentConn(t.Context())
+		asked <- err
+	}()
+	eventually(t, "the query waits", func() bool {
+		p := &s.out.parts[s.Of("/").partition]
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.flushes) == 1
+	})
+	r.release()
+	if err := receive(t, "the answer", asked); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFetchFails(t *testing.T) {
 	r, s, _, _ := serve(t, nothing)
 	c := r.join(s, "/")
