@@ -82,3 +82,36 @@ func TestWheelRearmsAndRestarts(t *testing.T) {
 		}
 	})
 }
+
+// TestWheelSleeps: the wheel wakes for ticks that have something, and for no others.
+func TestWheelSleeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var track tracker
+		w := newWheel(track.spawn)
+		want := func(due time.Duration) {
+			t.Helper()
+			synctest.Wait()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if got := time.Duration(w.next) * wheelTick; got != due {
+				t.Errorf("it wakes at %v, want %v", got, due)
+			}
+		}
+		far, near := newBell(func() {}), newBell(func() {})
+		w.arm(&far.alarm, 30*time.Second)
+		want(30 * time.Second)
+		w.arm(&near.alarm, 2*time.Second)
+		want(2 * time.Second)
+		<-time.After(2 * time.Second)
+		want(30 * time.Second)
+		w.arm(&far.alarm, 29*time.Second)
+		want(29 * time.Second)
+		w.stop(&far.alarm)
+		if err := track.wait(t.Context()); err != nil { // nothing is left to wake for
+			t.Error(err)
+		}
+		if now := w.now(); now > 2*time.Second+wheelTick {
+			t.Errorf("it ended at %v, want at once", now)
+		}
+	})
+}

@@ -283,3 +283,25 @@ func TestClientFileChanges(t *testing.T) {
 		t.Errorf("a directory: got %d, want 404", res.status)
 	}
 }
+
+// FuzzClientCoding: whatever a client says of codings, it gets none that it does not name, by a star at least.
+func FuzzClientCoding(f *testing.F) {
+	for _, text := range []string{"gzip, deflate, br", "br;q=0.5,gzip;q=0.7", "*;q=0.1, identity;q=0", "gzip;q=NaN, br;q=", ";;=,,*"} {
+		f.Add(text, "")
+	}
+	f.Add("gzip;q=0", "br")
+	f.Fuzz(func(t *testing.T, first, second string) {
+		coding := clientCoding([]string{first, second})
+		named := strings.ToLower(first + "," + second)
+		switch {
+		case coding == "":
+		case coding != codingBrotli && coding != codingGzip:
+			t.Errorf("%q, %q: there is no coding %q", first, second, coding)
+		case !strings.Contains(named, coding) && !strings.Contains(named, "*"):
+			t.Errorf("%q, %q: got %s", first, second, coding)
+		}
+		if got := clientCoding([]string{first + "," + second}); got != coding {
+			t.Errorf("%q, %q: got %s from two headers, %s from one", first, second, coding, got)
+		}
+	})
+}
