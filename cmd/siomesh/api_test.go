@@ -14,6 +14,7 @@ import (
 
 	"github.com/siomesh/siomesh/internal/natstest"
 	"github.com/siomesh/siomesh/pkg/siomesh"
+	"github.com/siomesh/siomesh/pkg/socketio"
 	"github.com/siomesh/siomesh/services/api"
 )
 
@@ -127,13 +128,14 @@ func TestAPIPermissions(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	all := parsed(t, "edge", []string{"--nats=nats://mesh:mesh@" + address, "--internal-listen=" + freeAddress(t), "--listen=" + freeAddress(t)}, "")
 	rooms := parsed(t, "rooms", []string{"--nats=nats://mesh:mesh@" + address, "--internal-listen=" + freeAddress(t)}, "")
+	auth := parsed(t, "auth", []string{"--nats=nats://mesh:mesh@" + address, "--internal-listen=" + freeAddress(t)}, "")
 	alone := parsed(t, "api", []string{"--nats=nats://api:api@" + address, "--internal-listen=" + freeAddress(t), "--api-timeout=20s"}, "")
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 3)
-	for _, c := range []command{&rooms.Rooms, &all.Edge, &alone.API} {
+	ended := make(chan error, 4)
+	for _, c := range []command{&rooms.Rooms, &auth.Auth, &all.Edge, &alone.API} {
 		go func() { ended <- c.run(ctx, log) }() // received below
 	}
-	for _, f := range []string{rooms.Rooms.InternalListen, all.Edge.InternalListen, alone.API.InternalListen} {
+	for _, f := range []string{rooms.Rooms.InternalListen, auth.Auth.InternalListen, all.Edge.InternalListen, alone.API.InternalListen} {
 		eventually(t, func() bool { return status(t, f, "/readyz") == http.StatusOK })
 	}
 	wantCount(t, "nats://reporter:reporter@"+address, true)
@@ -148,6 +150,7 @@ func TestAPIPermissions(t *testing.T) {
 			t.Errorf("%s: got %v, %v", verb, reply, err)
 		}
 	}
+	wantAcknowledged(t, nc, "nats://mesh:mesh@"+address, &site{url: "http://" + all.Edge.Listen})
 	refused := make(chan error, 1)
 	reporter, err := nats.Connect("nats://reporter:reporter@"+address, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
 	if err != nil {
@@ -165,5 +168,49 @@ func TestAPIPermissions(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Errorf("run = %v, want nil", err)
 		}
+	}
+}
+
+// wantAcknowledged has a client acknowledge what the API emits.
+func wantAcknowledged(t *testing.T, nc *nats.Conn, mesh string, s *site) {
+	t.Helper()
+	app, err := socketio.Connect(t.Context(), mesh, socketio.Config{App: "app", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := app.OnConnection(func(*socketio.Socket) {}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- app.Run(ctx) }() // received at the end
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("app: %v", err)
+		}
+	}()
+	answered := make(chan *nats.Msg, 1)
+	nobody := `{"replies":[],"missing":[],"truncated":false}`
+	f := s.dial(t, "")
+	f.write(t, "40")
+	go func() { // received below
+		for {
+			reply, err := nc.Request("sio.v1.api.emit", []byte(`{"event":"e","ack":true}`), 20*time.Second)
+			if err != nil || string(reply.Data) != nobody { // the client has joined
+				answered <- reply
+				return
+			}
+		}
+	}()
+	for {
+		if text := f.read(t); strings.HasPrefix(text, "42") {
+			id, _, _ := strings.Cut(text[2:], "[")
+			f.write(t, "43"+id+`["yes"]`)
+			break
+		}
+	}
+	if reply := <-answered; reply == nil || !strings.Contains(string(reply.Data), `"reply":"yes"`) || !strings.Contains(string(reply.Data), `"missing":[]`) {
+		t.Errorf("got %v", reply)
 	}
 }

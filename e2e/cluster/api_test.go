@@ -323,3 +323,32 @@ func TestAPIServerSide(t *testing.T) {
 		}
 	}
 }
+
+func TestAPIUsers(t *testing.T) {
+	play(t, func(io *socketio.Server) {
+		_ = io.Of("/users").OnConnection(func(*socketio.Socket) {})
+	}, func(_ *testing.T, c *cluster, _ []*client, _ []string) {
+		ann, also, bob := c.joinAs("/users", `{"token":"1"}`), c.joinAs("/users", `{"token":"1"}`), c.joinAs("/users", `{"token":"2"}`)
+		o := c.serveAPI(2)
+		o.do("join", fmt.Sprintf(`{"namespace":"/users","ids":[%q],"join":["r"]}`, also.id), `{}`)
+		for who, want := range map[string][]*client{
+			`"users":["ann"]`:                             {ann, also},
+			`"users":["bob*","ann"]`:                      {ann, also, bob},
+			`"users":["nobody"]`:                          {},
+			`"users":["ann"],"except":["r"]`:              {ann},
+			`"users":["bob*"],"rooms":["r"]`:              {also, bob},
+			`"except_users":["ann"]`:                      {bob},
+			`"rooms":["r"],"except_users":["ann","bob*"]`: {},
+		} {
+			o.do("count", `{"namespace":"/users",`+who+`}`, fmt.Sprintf(`{"count":%d}`, len(want)))
+			o.do("emit", `{"namespace":"/users",`+who+`,"event":"to some"}`, `{}`)
+			o.do("emit", `{"namespace":"/users","event":"to all"}`, `{}`)
+			for _, k := range []*client{ann, also, bob} {
+				if slices.Contains(want, k) {
+					k.expect(`42/users,["to some"]`)
+				}
+				k.expect(`42/users,["to all"]`)
+			}
+		}
+	})
+}

@@ -36,6 +36,8 @@ const (
 	defaultTimeout     = 4 * time.Second
 	defaultMaxTimeout  = time.Minute
 
+	maxBytes = 64 << 20 // of the requests that are handled at the same time
+
 	grace = 3 * time.Second // for requests when the service stops; then they are answered as unavailable
 )
 
@@ -93,7 +95,7 @@ func New(over bus.Bus, outside *bus.NATS, names mesh.Subjects, log *slog.Logger,
 	s.micro = micro.New(outside.Conn(bus.Data), log, micro.Config{
 		Name: names.Prefix() + "-api", Version: version, Description: "Emit to Socket.IO clients, and ask about them, from anywhere",
 		Metadata: map[string]string{"prefix": names.Prefix()},
-		Queue:    mesh.APIQueue, Endpoints: endpoints, Concurrency: cfg.Concurrency, Grace: grace,
+		Queue:    mesh.APIQueue, Endpoints: endpoints, Concurrency: cfg.Concurrency, Bytes: maxBytes, Grace: grace,
 		Handle: s.handle,
 		Refuse: func(verb string) micro.Answer {
 			return s.answer(verb, nil, &failure{Code: busy, Message: "too many requests at a time"})

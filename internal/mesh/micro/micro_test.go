@@ -40,7 +40,7 @@ func echo(release func(ctx context.Context, data string)) Config {
 			{Name: "echo", Subject: "test.echo", Metadata: map[string]string{"does": "echo"}},
 			{Name: "other", Subject: "test.other"},
 		},
-		Concurrency: 2, Grace: 100 * time.Millisecond,
+		Concurrency: 2, Bytes: 10, Grace: 100 * time.Millisecond,
 		Handle: func(ctx context.Context, endpoint string, data []byte) Answer {
 			release(ctx, string(data))
 			if string(data) == "fail" {
@@ -213,6 +213,23 @@ func TestConcurrency(t *testing.T) {
 	want("echo x")
 	release <- struct{}{}
 	want("echo x")
+	// A request of any size is taken, but none beside it that makes too many bytes.
+	ask("test.echo")
+	<-begun
+	if err := nc.PublishRequest("test.echo", inbox, []byte("0123456789")); err != nil {
+		t.Fatal(err)
+	}
+	want("busy")
+	release <- struct{}{}
+	want("echo x")
+	if err := nc.PublishRequest("test.echo", inbox, []byte("0123456789a")); err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	ask("test.echo")
+	want("busy")
+	release <- struct{}{}
+	want("echo 0123456789a")
 	// What runs when the service ends has a while, and then the end of its context.
 	ask("test.echo")
 	<-begun

@@ -23,11 +23,12 @@ type Config struct {
 	Queue                      string // queue group of the endpoints: instances share the requests
 	Endpoints                  []Endpoint
 	Concurrency                int           // requests handled at the same time; beyond it they are refused
+	Bytes                      int           // of the requests that are handled; beyond it, too, unless there is no other
 	Grace                      time.Duration // for what is being handled when Run ends
 
 	// Handle answers a request; ctx ends when the Service gives up on it. It is called by many goroutines at a time.
 	Handle func(ctx context.Context, endpoint string, data []byte) Answer
-	// Refuse answers a request beyond Concurrency. It must not wait.
+	// Refuse answers a request beyond Concurrency or Bytes. It must not wait.
 	Refuse func(endpoint string) Answer
 }
 
@@ -57,8 +58,9 @@ type Service struct {
 	mu      sync.Mutex
 	started time.Time                       // guarded by mu, like all below
 	stats   map[string]*micro.EndpointStats // by name of the endpoint
+	bytes   int                             // of the requests that are handled
 	ended   bool
-	running sync.WaitGroup // the goroutines of requests; grows under mu while not ended
+	running sync.WaitGroup // the goroutines of requests; each holds a slot
 }
 
 // New returns a service that answers nothing before Run. The connection stays the caller's.
@@ -191,16 +193,33 @@ func (s *Service) take(ctx context.Context, endpoint string, m *nats.Msg) {
 		s.finish(endpoint, m, s.cfg.Refuse(endpoint), begun)
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended {
+	if !s.admit(len(m.Data)) {
 		<-s.slots
+		s.finish(endpoint, m, s.cfg.Refuse(endpoint), begun)
 		return
 	}
 	s.running.Go(func() { // Run waits
 		defer func() { <-s.slots }()
+		defer s.release(len(m.Data))
 		s.finish(endpoint, m, s.cfg.Handle(ctx, endpoint, m.Data), begun)
 	})
+}
+
+// admit reports whether a request of that size is handled.
+func (s *Service) admit(size int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || s.bytes > 0 && s.bytes+size > s.cfg.Bytes {
+		return false
+	}
+	s.bytes += size
+	return true
+}
+
+func (s *Service) release(size int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bytes -= size
 }
 
 // finish answers and counts.
