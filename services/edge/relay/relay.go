@@ -139,12 +139,14 @@ func (y *Relay) pass(owner mesh.Address, w http.ResponseWriter, r *http.Request)
 	if answer.GetStatus() == http.StatusSwitchingProtocols {
 		stop()
 		stay() // the engine's Close cuts it
+		_ = stream.SetReadDeadline(time.Time{}) // fails only on a closed stream
 		if err := y.engine.RelayUpgrade(w, r, bufferedConn{stream, in}); err != nil {
 			stream.Reset("no upgrade")
 			return fmt.Errorf("relay upgrade: %w", err)
 		}
 		return nil
 	}
+	stop() // from here on what is written counts: a client that has it may go at once
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(y.cfg.BodyTimeout)) // not supported = not set
 	if err := passAnswer(w, answer, in); err != nil {
 		stream.Reset("answer not delivered")
@@ -175,9 +177,6 @@ func (y *Relay) readAnswer(stream *tunnel.Stream, in *bufio.Reader) (*siomeshv1.
 	answer := &siomeshv1.RelayResponse{}
 	if err := proto.Unmarshal(head, answer); err != nil {
 		return nil, fmt.Errorf("decode answer: %w", err)
-	}
-	if err := stream.SetReadDeadline(time.Time{}); err != nil {
-		return nil, fmt.Errorf("set deadline: %w", err)
 	}
 	if answer.GetStatus() == 0 {
 		return nil, errors.New("cut by the owner")
