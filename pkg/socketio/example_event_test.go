@@ -95,15 +95,20 @@ func ExampleSocket_OnAnyOutgoing() {
 // Ack may come later than the handler returns, and counts once.
 func ExampleEvent_Ack() {
 	io := connect()
+	pending := make(chan *socketio.Event, 1)
 	_ = io.OnConnection(func(s *socketio.Socket) {
 		s.On("later", func(_ context.Context, e *socketio.Event) error {
-			go func() { _ = errors.Join(e.Ack("now"), e.Ack("ignored")) }()
+			pending <- e
 			return nil
 		})
 	})
 	defer run(io)()
-	fmt.Println(join("/", "ann").Ask("later"))
-	// Output: ["now"]
+	ann := join("/", "ann")
+	reply := make(chan string)
+	go func() { reply <- ann.Ask("later") }()
+	e := <-pending
+	fmt.Println(e.WantsAck(), e.Ack("now"), e.Ack("ignored"), <-reply)
+	// Output: true <nil> <nil> ["now"]
 }
 
 // Arguments are decoded by the rules of encoding/json; binary fits []byte, Binary and any, at any depth.
@@ -146,8 +151,9 @@ func ExampleParseArgs() {
 	args, err := socketio.ParseArgs(json.RawMessage(`["x",{"_placeholder":true,"num":0}]`), [][]byte{{1, 2}})
 	var name string
 	var data []byte
-	fmt.Println(err, args.Bind(&name, &data), name, data)
-	// Output: <nil> <nil> x [1 2]
+	err = errors.Join(err, args.Bind(&name, &data))
+	fmt.Println(err, name, len(data))
+	// Output: <nil> x 2
 }
 
 func ExampleReservedEventError() {
