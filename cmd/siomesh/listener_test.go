@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,6 +83,11 @@ func (f *front) call(text string) *line {
 func call(tb testing.TB, address, text string) *line {
 	tb.Helper()
 	conn, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", address)
+	if errors.Is(err, syscall.ECONNRESET) { // cut before the dialer had a look at it
+		cut, other := net.Pipe()
+		_ = other.Close() // never fails
+		return &line{tb, cut, bufio.NewReader(cut)}
+	}
 	if err != nil {
 		tb.Fatal(err)
 	}
