@@ -109,7 +109,7 @@ export class Context {
       m.reconnection(false);
       m.engine?.close();
       m._close();
-      m.opts.agent.destroy();
+      setTimeout(() => m.opts.agent.destroy(), 2_000).unref(); // the close packet of a polling client is on its way
     }
   }
 
