@@ -13,6 +13,7 @@ import (
 
 	"github.com/siomesh/siomesh/internal/mesh"
 	"github.com/siomesh/siomesh/internal/mesh/bus"
+	"github.com/siomesh/siomesh/internal/mesh/presence"
 	"github.com/siomesh/siomesh/pkg/socketio"
 	"github.com/siomesh/siomesh/services/auth"
 	"github.com/siomesh/siomesh/services/edge"
@@ -52,7 +53,8 @@ func newClusterOver(t *testing.T, connect func() bus.Bus, edges, apps int, setup
 	t.Helper()
 	c := &cluster{tb: t, bus: connect()}
 	log := slog.New(slog.DiscardHandler)
-	c.run(rooms.New(connect(), mesh.Subjects{}, log, rooms.Config{}).Run)
+	alive := presence.Config{DeadAfter: patience} // nobody dies here without a goodbye, however busy the machine is
+	c.run(rooms.New(connect(), mesh.Subjects{}, log, rooms.Config{Presence: alive}).Run)
 	policies, err := auth.ParsePolicies([]string{"*=allow", "/users=tokens"}, auth.Keys{
 		Tokens: `[{"token":"1","user":"ann"},{"token":"2","user":"bob*"}]`,
 	})
@@ -66,7 +68,7 @@ func newClusterOver(t *testing.T, connect func() bus.Bus, edges, apps int, setup
 	c.run(a.Run)
 	var all []*edge.Service
 	for range edges {
-		e, err := edge.New(connect(), mesh.Subjects{}, log, edge.Config{MaxHTTPBufferSize: 8 << 20})
+		e, err := edge.New(connect(), mesh.Subjects{}, log, edge.Config{MaxHTTPBufferSize: 8 << 20, Presence: alive})
 		if err != nil {
 			t.Fatal(err)
 		}
