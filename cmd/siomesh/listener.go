@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,11 +38,14 @@ func (f *listenFlags) validate() error {
 // they take; the engine has its own for bodies and for what it writes.
 func (f *listenFlags) server(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           boundBodies(h, f.HeaderTimeout),
+		Handler:           taken(boundBodies(h, f.HeaderTimeout)),
+		ConnState:         follow,
 		ReadHeaderTimeout: f.HeaderTimeout,
 		IdleTimeout:       f.IdleTimeout,
 		MaxHeaderBytes:    f.MaxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+
+		DisableGeneralOptionsHandler: true, // every request that was read is the handler's
 	}
 }
 
@@ -103,6 +105,7 @@ type clientListener struct {
 	max     int64
 	open    atomic.Int64
 	refused atomic.Uint64
+	unread  [unreadReasons]atomic.Uint64
 }
 
 // Accept implements net.Listener.
@@ -124,23 +127,15 @@ func (l *clientListener) Accept() (net.Conn, error) {
 }
 
 func (l *clientListener) telemetry() []telemetry.Metric {
-	return []telemetry.Metric{
+	metrics := []telemetry.Metric{
 		telemetry.Gauge("sio_edge_tcp_connections", "TCP connections of clients open now.", func() float64 { return float64(l.open.Load()) }),
 		telemetry.Count("sio_edge_tcp_refused_total", "TCP connections of clients cut because there were too many.", &l.refused),
 	}
-}
-
-// clientConn is a counted connection. It stays a TCPConn for the engine, which waits for bytes without a buffer.
-type clientConn struct {
-	*net.TCPConn
-	of     *clientListener
-	closed sync.Once
-}
-
-// Close implements net.Conn.
-func (c *clientConn) Close() error {
-	c.closed.Do(func() { c.of.open.Add(-1) })
-	return c.TCPConn.Close() //nolint:wrapcheck // it is that connection
+	for i, reason := range [unreadReasons]string{"header_timeout", "header_too_large", "malformed", "idle"} {
+		metrics = append(metrics,
+			telemetry.Count("sio_edge_requests_unread_total", "Connections of clients closed for want of a request that can be read, by reason.", &l.unread[i], "reason", reason))
+	}
+	return metrics
 }
 
 // listen opens the address for clients.

@@ -141,6 +141,12 @@ func TestSlowHeaders(t *testing.T) {
 		l.wantEnd()
 	}
 	f.call("").wantEnd() // one that says nothing at all
+	l := f.call(open)
+	l.want(200)
+	_, _ = io.WriteString(l.conn, "GET /engine.io/ HTTP/1.1\r\nHost: x\r\nX-Slow") // the end shows below
+	l.wantEnd()
+	f.wantUnread("header_timeout", 3)
+	f.wantUnread("idle", 1) // the later request came with the first, so that nobody has read a byte of it since
 }
 
 // A client that does not get to the end of its body: in a session, where nobody reads it, and in the page.
@@ -178,6 +184,33 @@ func TestHugeHeaders(t *testing.T) {
 		l.want(http.StatusRequestHeaderFieldsTooLarge)
 		l.wantEnd()
 	}
+	f.wantUnread("header_too_large", 2)
+}
+
+// What is no request, as the first on its connection and as a later one. A client that goes without a word is not refused, nor
+// is what a handler refuses.
+func TestUnreadableRequests(t *testing.T) {
+	f := startFront(t, engine.Config{})
+	silent := f.call("")
+	eventually(t, func() bool { return f.ln.open.Load() == 1 })
+	silent.conn.Close()
+	eventually(t, func() bool { return f.ln.open.Load() == 0 })
+	for request, status := range map[string]int{
+		"garbage\r\n\r\n": 400,
+		"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: x\r\n\r\n": 501,
+		"GET / HTTP/1.1\r\nHost: x\r\nExpect: x\r\n\r\n":            417,
+	} {
+		f.call(request).want(status)
+		l := f.call(open)
+		l.want(200)
+		_, _ = io.WriteString(l.conn, request) // the answer shows
+		l.want(status)
+	}
+	f.wantUnread("malformed", 6)
+	f.call("GET /engine.io/?EIO=4&transport=none HTTP/1.1\r\nHost: x\r\n\r\n").want(400)
+	f.call("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n").want(200)
+	f.wantUnread("malformed", 6)
+	f.wantUnread("header_timeout", 0)
 }
 
 // A connection that is kept alive for nothing; neither a GET that waits nor a WebSocket is one.
@@ -192,6 +225,7 @@ func TestIdleConnections(t *testing.T) {
 	}
 	waiting.wantEnd() // the engine keeps such a connection by itself meanwhile, and gives it back
 	eventually(t, func() bool { return f.ln.open.Load() == 0 })
+	f.wantUnread("idle", 1) // the engine's own is no refusal
 	w := f.call(webSocket)
 	for _, want := range []string{"\x81", "\x81\x012"} { // the open packet, a ping
 		if got := w.frame(); !strings.HasPrefix(got, want) {
@@ -248,11 +282,25 @@ func TestTooManyConnections(t *testing.T) {
 
 func wantMetrics(t *testing.T, ln *clientListener, want ...float64) {
 	t.Helper()
-	for i, m := range ln.telemetry() {
+	for i, m := range ln.telemetry()[:len(want)] {
 		if got := m.Read(); got != want[i] {
 			t.Errorf("%s is %v, want %v", m.Name, got, want[i])
 		}
 	}
+}
+
+// wantUnread checks how many connections were closed for a reason, since before their clients could see it.
+func (f *front) wantUnread(reason string, want float64) {
+	f.tb.Helper()
+	for _, m := range f.ln.telemetry() {
+		if m.Name == "sio_edge_requests_unread_total" && m.Labels["reason"] == reason {
+			if got := m.Read(); got != want {
+				f.tb.Errorf("%v unread for %s, want %v", got, reason, want)
+			}
+			return
+		}
+	}
+	f.tb.Errorf("unread requests are not counted for %s", reason)
 }
 
 // Without a limit connections are counted alike.
