@@ -65,7 +65,7 @@ func (c *config) quiet() (account, error) {
 	last, err := c.spent()
 	same := 0
 	for end := time.Now().Add(patience); err == nil && same < enough && time.Now().Before(end); {
-		pause(settle / 4)
+		pause(c.settle / 4)
 		var a account
 		if a, err = c.spent(); a.Goroutines == last.Goroutines && a.Descriptors == last.Descriptors {
 			same++

@@ -73,7 +73,7 @@ func TestAccountMissing(t *testing.T) {
 // benchIdle is bench for the scenarios without a load.
 func benchIdle(t *testing.T, url string, args ...string) outcome {
 	t.Helper()
-	args = append(args, "--url", url, "--json")
+	args = append(args, "--url", url, "--json", "--settle", "100ms")
 	args = append(args[:1:1], strings.Fields(strings.Join(args[1:], " "))...)
 	var stdout, stderr strings.Builder
 	var o outcome

@@ -12,7 +12,7 @@ func idleLinks(cfg *config, r *report, n int) ([]link, error) {
 	var latency hist
 	unexpected := func([]byte, int64) error { return errors.New("unexpected message on an idle connection") }
 	failed := openAll(cfg, n, cfg.connectRate, &latency, func(i int) error {
-		l, err := dial(cfg, cfg.polling, i, handlers{packet: unexpected, binary: unexpected, failed: func(err error) {
+		l, err := dial(cfg, cfg.poll, cfg.polling, i, handlers{packet: unexpected, binary: unexpected, failed: func(err error) {
 			r.failures.add(fmt.Errorf("connection %d: %w", i, err))
 		}})
 		if err == nil {
@@ -34,7 +34,7 @@ func warmUp(cfg *config, r *report) error {
 	if err != nil {
 		return err
 	}
-	pause(settle)
+	pause(cfg.settle)
 	closeAll(links)
 	return nil
 }
@@ -70,13 +70,13 @@ func runIdle(cfg *config, r *report) error {
 	if err != nil {
 		return err
 	}
-	pause(settle)
+	pause(cfg.settle)
 	for _, l := range links {
 		if p, ok := l.(*pollClient); ok {
 			p.rest()
 		}
 	}
-	pause(settle)
+	pause(cfg.settle)
 	full, err := cfg.collected()
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ func runWaves(cfg *config, r *report) error {
 		if err != nil {
 			return fmt.Errorf("wave %d: %w", wave, err)
 		}
-		pause(settle)
+		pause(cfg.settle)
 		full, err := cfg.spent()
 		closeAll(links)
 		if err != nil {
