@@ -138,7 +138,8 @@ func (y *Relay) pass(owner mesh.Address, w http.ResponseWriter, r *http.Request)
 	}
 	if answer.GetStatus() == http.StatusSwitchingProtocols {
 		stop()
-		stay() // the engine's Close cuts it
+		// The engine's Close cuts it from here on.
+		stay()
 		_ = stream.SetReadDeadline(time.Time{}) // fails only on a closed stream
 		if err := y.engine.RelayUpgrade(w, r, bufferedConn{stream, in}); err != nil {
 			stream.Reset("no upgrade")
@@ -146,7 +147,8 @@ func (y *Relay) pass(owner mesh.Address, w http.ResponseWriter, r *http.Request)
 		}
 		return nil
 	}
-	stop() // from here on what is written counts: a client that has it may go at once
+	// From here on what is written counts: a client that has it may go at once.
+	stop()
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(y.cfg.BodyTimeout)) // not supported = not set
 	if err := passAnswer(w, answer, in); err != nil {
 		stream.Reset("answer not delivered")
