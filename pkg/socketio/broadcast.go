@@ -40,21 +40,23 @@ func (b BroadcastOperator) Except(rooms ...string) BroadcastOperator {
 	return b
 }
 
-// Local selects only sockets that this instance has (CLU-004, CLU-017).
+// Local selects only sockets that this instance has, on whatever edges their clients are (CLU-004, CLU-017). Those of a
+// program that never calls Run are none.
 func (b BroadcastOperator) Local() BroadcastOperator {
 	b.local = true
 	b.flags |= wire.FlagLocal
 	return b
 }
 
-// Timeout bounds what waits for answers: EmitWithAck, EachAck, Count, FetchSockets, SocketIDs and EachSocket.
+// Timeout bounds what waits for answers: EmitWithAck, EachAck, Count, FetchSockets, SocketIDs and EachSocket, in place of
+// Config.EmitTimeout. What does not wait it does not change.
 func (b BroadcastOperator) Timeout(d time.Duration) BroadcastOperator {
 	b.timeout, b.timed = d, true
 	return b
 }
 
-// Volatile lets the packet be dropped: for each client that cannot take it at once, and as a whole while the window of
-// operations is full or no rooms service is known.
+// Volatile lets the packet be dropped, without an error: for each client that cannot take it at once, and as a whole while
+// the window of operations is full or no rooms service is known.
 func (b BroadcastOperator) Volatile() BroadcastOperator {
 	b.volatile = true
 	return b
@@ -69,9 +71,10 @@ func (b BroadcastOperator) Compress(compress bool) BroadcastOperator {
 // Send is Emit of the event "message" (SOC-003).
 func (b BroadcastOperator) Send(args ...any) error { return b.Emit(message, args...) }
 
-// Emit sends an event to the selected sockets. It returns once the operation is in the window; the error tells a reserved
-// name, what cannot be encoded, a packet too large, and a wait longer than Config.EmitTimeout. Later failures go to
-// OnError and Flush.
+// Emit sends an event to the selected sockets, wherever they are. It returns once the operation is in the window; the error
+// tells a reserved name, what cannot be encoded, a packet too large, and a wait longer than Config.EmitTimeout. Later
+// failures go to OnError and Flush. Who is selected is decided where all operations pass in order: after all that this
+// Server did before, so a socket that it had join gets the event. A client that connects later, or comes back, does not.
 func (b BroadcastOperator) Emit(event string, args ...any) error {
 	s := b.server()
 	body := s.encoder.body()
@@ -119,9 +122,9 @@ func (b BroadcastOperator) child(n *Namespace) BroadcastOperator {
 	return b
 }
 
-// Count returns how many sockets are selected now, after everything this Server did to the namespace before. If ctx has no
-// deadline, Config.EmitTimeout bounds the wait. For a parent it is the sum over the children that this instance knows, one after
-// the other.
+// Count returns how many sockets are selected now, on all edges, after everything this Server did to the namespace before.
+// If ctx has no deadline, Config.EmitTimeout bounds the wait; without a rooms service it returns ErrNoRooms, after a
+// timeout ErrTimeout. For a parent it is the sum over the children that this instance knows, one after the other.
 func (b BroadcastOperator) Count(ctx context.Context) (int, error) {
 	ctx, cancel := b.bounded(ctx)
 	defer cancel()

@@ -11,10 +11,12 @@ import (
 )
 
 // Data is socket.data: a JSON object that belongs to the socket and travels with it, so that an instance that takes the
-// socket over has it too. It begins with what the auth service gave. Safe for concurrent use.
+// socket over has it too, and that FetchSockets shows to all instances. It begins with what the auth service gave, for each
+// new connection: a client that comes back has nothing else. Safe for concurrent use.
 type Data struct{ socket *Socket }
 
-// Get decodes the value of key into target and reports whether there is one.
+// Get decodes the value of key into target, by the rules of encoding/json, and reports whether there is one; the error is
+// that of the decoding.
 func (d Data) Get(key string, target any) (bool, error) {
 	d.socket.mu.Lock()
 	raw, ok := d.socket.data[key]
@@ -32,7 +34,8 @@ func (d Data) Get(key string, target any) (bool, error) {
 const maxData = 512 << 10
 
 // Set gives key a value, encoded by the rules of encoding/json; binary is base64 text here. It returns once the change is
-// on its way, like Emit. It returns ErrTooLarge if all keys and values together exceed 512 KiB.
+// on its way, like Emit, and with its errors: after the disconnect ErrDisconnected. It returns ErrTooLarge if all keys and
+// values together exceed 512 KiB. An error changes nothing.
 func (d Data) Set(key string, value any) error {
 	raw, err := appendJSON(nil, value)
 	if err != nil {
@@ -41,7 +44,7 @@ func (d Data) Set(key string, value any) error {
 	return d.change([]string{key, string(raw)}, len(key)+len(raw), func(data map[string]json.RawMessage) { data[key] = raw })
 }
 
-// Delete removes keys; unknown ones are ignored.
+// Delete removes keys; unknown ones are ignored. It returns what Set does.
 func (d Data) Delete(keys ...string) error {
 	pairs := make([]string, 0, 2*len(keys))
 	for _, key := range keys {
@@ -54,7 +57,7 @@ func (d Data) Delete(keys ...string) error {
 	})
 }
 
-// Keys returns the keys, sorted.
+// Keys returns the keys that there are now, sorted.
 func (d Data) Keys() []string {
 	d.socket.mu.Lock()
 	defer d.socket.mu.Unlock()

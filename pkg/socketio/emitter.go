@@ -48,15 +48,17 @@ func compressed(flags wire.Flags, compress bool) wire.Flags {
 // Send is Emit of the event "message" (SOC-003).
 func (e Emitter) Send(args ...any) error { return e.Emit(message, args...) }
 
-// Emit sends an event to the client; see Socket.Emit.
+// Emit sends an event to the client, with the emitter's options; see Socket.Emit. That a volatile one was dropped is no
+// error.
 func (e Emitter) Emit(event string, args ...any) error {
 	return e.emit(context.Background(), 0, event, args)
 }
 
 // EmitWithAck sends an event to the client and waits for its acknowledgement, which may come while the socket's handlers
-// are busy: a handler may wait here. It returns ErrTimeout when the Timeout has passed, ErrDisconnected when the client has
-// left, and the cause of ctx when that ends; without any of these it waits as long as the client stays. A late
-// acknowledgement is ignored (SOC-041).
+// are busy: a handler may wait here. It returns what Emit returns, ErrTimeout when the Timeout has passed, ErrDisconnected
+// when the client has left - it is not asked again when it comes back -, ErrDropped if a volatile packet was not sent,
+// ErrAckFailed if the edge gave it up, and the cause of ctx when that ends; without any of these it waits as long as the
+// client stays. A late acknowledgement is ignored (SOC-041).
 func (e Emitter) EmitWithAck(ctx context.Context, event string, args ...any) (Args, error) {
 	s := e.socket
 	if e.timed {

@@ -7,7 +7,7 @@ import (
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
-// Event is one event of a client. It may be kept after its handler has returned.
+// Event is one event of a client. It may be kept after its handler has returned, and be acknowledged then.
 type Event struct {
 	Name string
 	Args Args
@@ -47,7 +47,8 @@ func (e *Event) Redelivered() bool { return e.again }
 func (e *Event) WantsAck() bool { return len(e.id) > 0 }
 
 // Ack answers the event; later calls, and calls for an event whose client wants no answer, do nothing (SOC-008). It may be
-// called after the handler has returned. If the arguments cannot be sent, it returns why and may be called again.
+// called after the handler has returned. It returns what Emit returns: ErrDisconnected if the client has left, who then
+// never gets an answer. If the arguments cannot be sent, it may be called again.
 func (e *Event) Ack(args ...any) error {
 	if !e.WantsAck() || !e.acked.CompareAndSwap(false, true) {
 		return nil

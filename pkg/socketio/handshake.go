@@ -8,7 +8,8 @@ import (
 	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
 )
 
-// Handshake is what the client sent when its connection was made, and with its CONNECT packet (SOC-015, SOC-018).
+// Handshake is what the client sent when its connection was made, and with its CONNECT packet (SOC-015, SOC-018). A client
+// that comes back sends another.
 type Handshake struct {
 	Headers http.Header       // of the first HTTP request
 	Query   map[string]string // of the first HTTP request; the last of a repeated parameter
@@ -21,7 +22,8 @@ type Handshake struct {
 	Issued  int64             // the same in Unix milliseconds
 }
 
-// Auth is the payload of a CONNECT packet: a JSON object, or nothing.
+// Auth is the payload of a CONNECT packet: a JSON object, or nothing. What it says nobody has checked but the auth service
+// and the middlewares.
 type Auth struct{ raw json.RawMessage }
 
 // Get returns a member that is a string, and "" if it is missing or anything else.

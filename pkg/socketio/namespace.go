@@ -12,11 +12,14 @@ import (
 )
 
 // Middleware decides whether a client may join a namespace. An error refuses it: a *ConnectError with its message and data,
-// any other with its text as the message. The socket is not connected yet; it may join rooms and emit (MID-009, MID-011).
+// any other with its text as the message; stock clients hear connect_error, and do not come back by themselves. The socket
+// is not connected yet; it may join rooms, which it leaves if it is refused, and emit (MID-009, MID-011). If the client is
+// gone meanwhile, what the middleware returns has no effect. The context ends when the Server gives up on its handlers.
 type Middleware func(ctx context.Context, s *Socket) error
 
-// Namespace is one namespace, such as "/chat". Get it from Server.Of; it is the same for the same name. Safe for concurrent
-// use.
+// Namespace is one namespace, such as "/chat", of the whole mesh: sockets of all edges and instances are in it. Get it from
+// Server.Of; it is the same for the same name. Clients can join once an instance that has a handler or middleware for it
+// runs. Safe for concurrent use.
 type Namespace struct {
 	server    *Server
 	name      string
@@ -43,18 +46,21 @@ func newNamespace(s *Server, name string) *Namespace {
 	return &Namespace{server: s, name: name, nameBytes: []byte(name), partition: mesh.Partition(name)}
 }
 
-// Name returns the name with its leading slash.
+// Name returns the name with its leading slash, which means the same in all instances.
 func (n *Namespace) Name() string { return n.name }
 
-// Use adds a connection middleware. They run in order, on the socket's own goroutine; the first error ends the chain
-// (MID-001, MID-003). Those of one namespace do not run for another (MID-005). After Run it returns ErrRunning, which also
-// goes to OnError, and changes nothing.
+// Use adds a connection middleware. They run in order, on the socket's own goroutine, for each client that wants to join
+// and that the auth service has let in - one that comes back, too -, at the instance that will have the socket; the first
+// error ends the chain and refuses the client (MID-001, MID-003), and so does a panic. Those of one namespace do not run
+// for another (MID-005). After Run it returns ErrRunning, which also goes to OnError, and changes nothing.
 func (n *Namespace) Use(m Middleware) error {
 	return n.server.register(n, func() { n.middlewares = append(n.middlewares, m) })
 }
 
-// OnConnection adds a handler for sockets that joined. Events of the socket come after it has returned; it may wait for
-// the client's acknowledgements. After Run it returns ErrRunning, which also goes to OnError, and changes nothing.
+// OnConnection adds a handler for sockets that joined and are assigned to this instance; a client that comes back is a new
+// one. It runs on the socket's own goroutine: events of the socket come after it has returned, and it may wait for the
+// client's acknowledgements. Its panic goes to OnError, and the socket stays. After Run it returns ErrRunning, which also
+// goes to OnError, and changes nothing.
 func (n *Namespace) OnConnection(f func(*Socket)) error {
 	return n.server.register(n, func() { n.connection = append(n.connection, f) })
 }
@@ -65,16 +71,16 @@ func (n *Namespace) Emit(event string, args ...any) error { return n.all().Emit(
 // Send is Emit of the event "message" (SOC-003).
 func (n *Namespace) Send(args ...any) error { return n.all().Send(args...) }
 
-// To selects the sockets in any of the rooms.
+// To selects the sockets in any of the rooms, on all edges.
 func (n *Namespace) To(rooms ...string) BroadcastOperator { return n.all().To(rooms...) }
 
 // In is To.
 func (n *Namespace) In(rooms ...string) BroadcastOperator { return n.all().To(rooms...) }
 
-// Except selects the sockets in none of the rooms.
+// Except selects the sockets in none of the rooms, on all edges.
 func (n *Namespace) Except(rooms ...string) BroadcastOperator { return n.all().Except(rooms...) }
 
-// Volatile selects every socket, for packets that may be dropped.
+// Volatile selects every socket, for packets that may be dropped; see BroadcastOperator.Volatile.
 func (n *Namespace) Volatile() BroadcastOperator { return n.all().Volatile() }
 
 // Compress selects every socket, for packets that are compressed, or with false are not.
@@ -83,7 +89,7 @@ func (n *Namespace) Compress(compress bool) BroadcastOperator { return n.all().C
 // Count returns the number of sockets in the namespace; see BroadcastOperator.Count.
 func (n *Namespace) Count(ctx context.Context) (int, error) { return n.all().Count(ctx) }
 
-// Local selects the sockets that this instance has.
+// Local selects the sockets that this instance has; see BroadcastOperator.Local.
 func (n *Namespace) Local() BroadcastOperator { return n.all().Local() }
 
 // Timeout selects every socket, and bounds what waits for answers.

@@ -20,7 +20,8 @@ var ErrParentNamespace = errors.New("socketio: not supported on parent namespace
 type NamespaceFunc func(ctx context.Context, name string, h Handshake) (bool, error)
 
 // ParentNamespace stands for namespaces whose names are not known beforehand. Its middlewares and handlers are those of all
-// its children. Safe for concurrent use.
+// its children. An instance makes a child when a client that it is assigned names it; so each knows some of them, and what
+// is done to the parent is done to all sockets of those that this instance knows. Safe for concurrent use.
 type ParentNamespace struct {
 	server  *Server
 	pattern *regexp.Regexp // nil: decide says
@@ -91,7 +92,7 @@ func (p *ParentNamespace) register(change func()) error {
 	return nil
 }
 
-// Children returns the namespaces that this instance has made.
+// Children returns the namespaces that this instance has made; other instances may have made others.
 func (p *ParentNamespace) Children() []*Namespace {
 	p.server.mu.Lock()
 	defer p.server.mu.Unlock()

@@ -9,8 +9,9 @@ import (
 	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
 )
 
-// RemoteSocket is a socket anywhere in the mesh, as its edge described it at one moment. What is done to it reaches the socket
-// if it is still there, and does nothing if not. Safe for concurrent use.
+// RemoteSocket is a socket anywhere in the mesh, as its edge described it at one moment: what it tells does not change any
+// more. What is done to it reaches the socket if it is still there, in the order of this Server's other operations, and
+// does nothing, without an error, if the client has left or come back as another socket. Safe for concurrent use.
 type RemoteSocket struct {
 	namespace *Namespace
 	id, user  string
@@ -48,37 +49,40 @@ func (s *Socket) remote(fields Fields) *RemoteSocket {
 	return r
 }
 
-// ID returns the public id.
+// ID returns the public id, which is also its own room.
 func (s *RemoteSocket) ID() string { return s.id }
 
 // User returns the user the auth service named, or "".
 func (s *RemoteSocket) User() string { return s.user }
 
-// Namespace returns the namespace.
+// Namespace returns the namespace in which it was found.
 func (s *RemoteSocket) Namespace() *Namespace { return s.namespace }
 
-// Handshake returns what the client sent when it connected (CLU-016).
+// Handshake returns what the client sent when it connected (CLU-016); nothing if EachSocket was not asked for
+// WithHandshake.
 func (s *RemoteSocket) Handshake() Handshake { return s.handshake }
 
-// Rooms returns the rooms it was in: its own first, then the others sorted.
+// Rooms returns the rooms it was in: its own first, then the others sorted; none if EachSocket was not asked for WithRooms.
 func (s *RemoteSocket) Rooms() []string { return slices.Clone(s.rooms) }
 
-// Data returns what its socket.data was.
+// Data returns what its socket.data was; nothing if EachSocket was not asked for WithData. Only the instance that has the
+// socket can change it.
 func (s *RemoteSocket) Data() RemoteData { return RemoteData{data: s.data} }
 
-// Emit sends an event to the client; see BroadcastOperator.Emit.
+// Emit sends an event to the client, wherever it is; see BroadcastOperator.Emit.
 func (s *RemoteSocket) Emit(event string, args ...any) error { return s.self().Emit(event, args...) }
 
 // Send is Emit of the event "message".
 func (s *RemoteSocket) Send(args ...any) error { return s.self().Send(args...) }
 
-// Join puts the socket into rooms.
+// Join puts the socket into rooms; see BroadcastOperator.SocketsJoin.
 func (s *RemoteSocket) Join(rooms ...string) error { return s.self().SocketsJoin(rooms...) }
 
-// Leave takes the socket out of rooms.
+// Leave takes the socket out of rooms; see BroadcastOperator.SocketsLeave.
 func (s *RemoteSocket) Leave(rooms ...string) error { return s.self().SocketsLeave(rooms...) }
 
-// Disconnect takes the client out of the namespace; with closeConnection it leaves all, and its connection is closed.
+// Disconnect takes the client out of the namespace; with closeConnection it leaves all, and its connection is closed. See
+// BroadcastOperator.DisconnectSockets.
 func (s *RemoteSocket) Disconnect(closeConnection bool) error {
 	return s.self().DisconnectSockets(closeConnection)
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
-// Sockets returns the connected sockets of the namespace that this instance has, in no order; see FetchSockets for all.
+// Sockets returns the connected sockets of the namespace that this instance has, in no order, without asking anybody; see
+// FetchSockets for all.
 func (n *Namespace) Sockets() []*Socket { return n.all().Local().ours() }
 
 // ours returns the selected sockets that this instance has.
@@ -44,7 +45,7 @@ func (s *Socket) isIn(rooms, except []string) bool {
 }
 
 // SocketsJoin puts the selected sockets into rooms, wherever they are. What this Server does afterwards sees them there
-// (BRO-024, CLU-011). It returns what Emit returns.
+// (BRO-024, CLU-011); sockets that connect later are not concerned. It returns what Emit returns, and ErrReservedRoom.
 func (b BroadcastOperator) SocketsJoin(rooms ...string) error {
 	if err := joinable(rooms); err != nil {
 		return err
@@ -52,7 +53,7 @@ func (b BroadcastOperator) SocketsJoin(rooms ...string) error {
 	return b.change(wire.KindJoinAll, rooms, func(s *Socket) error { return s.Join(rooms...) })
 }
 
-// SocketsLeave takes the selected sockets out of rooms (BRO-025, CLU-012); see SocketsJoin.
+// SocketsLeave takes the selected sockets out of rooms, wherever they are (BRO-025, CLU-012); see SocketsJoin.
 func (b BroadcastOperator) SocketsLeave(rooms ...string) error {
 	return b.change(wire.KindLeaveAll, rooms, func(s *Socket) error { return s.Leave(rooms...) })
 }
@@ -69,9 +70,9 @@ func (b BroadcastOperator) change(kind wire.Kind, rooms []string, each func(*Soc
 	return b.operate(wire.Record{Kind: kind, Body: wire.AppendStrings(body, rooms)})
 }
 
-// DisconnectSockets takes the selected sockets out of the namespace, behind everything done to them before (BRO-026, CLU-013,
-// CLU-014); with closeConnections their clients leave all namespaces and their connections are closed. It returns what Emit
-// returns.
+// DisconnectSockets takes the selected sockets out of the namespace, behind everything done to them before (BRO-026,
+// CLU-013, CLU-014); with closeConnections their clients leave all namespaces and their connections are closed. Stock
+// clients hear "io server disconnect", and do not come back by themselves. It returns what Emit returns.
 func (b BroadcastOperator) DisconnectSockets(closeConnections bool) error {
 	if b.local {
 		return b.forEach(func(s *Socket) error { return s.Disconnect(closeConnections) })

@@ -27,8 +27,8 @@ const (
 	closed
 )
 
-// Server is one instance of an application in the mesh: what Socket.IO calls io. Its methods without a namespace mean "/".
-// Safe for concurrent use.
+// Server is one instance of an application in the mesh: what Socket.IO calls io. It has the sockets that edges assign to
+// it, and reaches all others. Its methods without a namespace mean "/". Safe for concurrent use.
 type Server struct {
 	cfg      Config
 	subjects mesh.Subjects
@@ -73,7 +73,9 @@ type Server struct {
 }
 
 // Connect joins the mesh at a NATS URL, or a comma-separated list of them. The Server sends and queries at once; Run makes
-// it serve. Ctx bounds the dialing and is not kept. Close must be called in the end, unless Run was.
+// it serve. Ctx bounds the dialing and is not kept; if no server is reached in time that is the error, as is a Config that
+// makes no sense. A connection that is lost later comes back by itself: what was under way is sent again then, in order and
+// once, and meanwhile calls wait as Config.EmitTimeout says. Close must be called in the end, unless Run was.
 func Connect(ctx context.Context, url string, cfg Config) (*Server, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -194,13 +196,14 @@ func (s *Server) Use(m Middleware) error { return s.Of("/").Use(m) }
 // OnConnection adds a connection handler to "/"; see Namespace.OnConnection.
 func (s *Server) OnConnection(f func(*Socket)) error { return s.Of("/").OnConnection(f) }
 
-// Emit sends an event to every socket of "/", and of no other namespace (BRO-001).
+// Emit sends an event to every socket of "/", wherever it is, and of no other namespace (BRO-001); see
+// BroadcastOperator.Emit.
 func (s *Server) Emit(event string, args ...any) error { return s.Of("/").Emit(event, args...) }
 
 // Send is Emit of the event "message" to "/" (SOC-003).
 func (s *Server) Send(args ...any) error { return s.Of("/").Send(args...) }
 
-// To selects the sockets of "/" in any of the rooms.
+// To selects the sockets of "/" in any of the rooms, on all edges.
 func (s *Server) To(rooms ...string) BroadcastOperator { return s.Of("/").To(rooms...) }
 
 // In is To.
@@ -209,13 +212,13 @@ func (s *Server) In(rooms ...string) BroadcastOperator { return s.Of("/").To(roo
 // Except selects the sockets of "/" in none of the rooms.
 func (s *Server) Except(rooms ...string) BroadcastOperator { return s.Of("/").Except(rooms...) }
 
-// Volatile selects the sockets of "/", for packets that may be dropped.
+// Volatile selects the sockets of "/", for packets that may be dropped; see BroadcastOperator.Volatile.
 func (s *Server) Volatile() BroadcastOperator { return s.Of("/").Volatile() }
 
 // Compress selects the sockets of "/", for packets that are compressed, or with false are not.
 func (s *Server) Compress(compress bool) BroadcastOperator { return s.Of("/").Compress(compress) }
 
-// Count returns the number of sockets in "/".
+// Count returns the number of sockets in "/", on all edges; see BroadcastOperator.Count.
 func (s *Server) Count(ctx context.Context) (int, error) { return s.Of("/").Count(ctx) }
 
 // Counts returns how many sockets of "/" are in each of the rooms; see Namespace.Counts.
@@ -223,13 +226,13 @@ func (s *Server) Counts(ctx context.Context, rooms ...string) (map[string]int, e
 	return s.Of("/").Counts(ctx, rooms...)
 }
 
-// Local selects the sockets of "/" that this instance has.
+// Local selects the sockets of "/" that this instance has; see BroadcastOperator.Local.
 func (s *Server) Local() BroadcastOperator { return s.Of("/").Local() }
 
 // Timeout selects every socket of "/", and bounds what waits for answers.
 func (s *Server) Timeout(d time.Duration) BroadcastOperator { return s.Of("/").Timeout(d) }
 
-// Sockets returns the connected sockets of "/" that this instance has.
+// Sockets returns the connected sockets of "/" that this instance has; see FetchSockets for all.
 func (s *Server) Sockets() []*Socket { return s.Of("/").Sockets() }
 
 // FetchSockets returns the sockets of "/", wherever they are; see BroadcastOperator.FetchSockets.

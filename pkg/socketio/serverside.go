@@ -51,7 +51,8 @@ func (e *ServerEvent) ack(args []any) error {
 	return err
 }
 
-// ServerHandler handles an event of another instance. Its error, or panic, goes to Server.OnError.
+// ServerHandler handles an event of another instance. Its error, or panic, goes to Server.OnError, and is not told to the
+// sender. The context ends when the Server gives up on its handlers.
 type ServerHandler func(ctx context.Context, e *ServerEvent) error
 
 // ServerReply is what one instance acknowledged with.

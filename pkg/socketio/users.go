@@ -52,12 +52,12 @@ func (p *ParentNamespace) ToUser(users ...string) BroadcastOperator { return p.a
 // ToUser selects the sockets of users in "/"; see BroadcastOperator.ToUser.
 func (s *Server) ToUser(users ...string) BroadcastOperator { return s.Of("/").ToUser(users...) }
 
-// CountUser returns how many sockets of "/" a user has.
+// CountUser returns how many sockets of "/" a user has; see Namespace.CountUser.
 func (s *Server) CountUser(ctx context.Context, user string) (int, error) {
 	return s.Of("/").CountUser(ctx, user)
 }
 
-// CountUsers returns how many sockets of "/" each of the users has.
+// CountUsers returns how many sockets of "/" each of the users has; see Namespace.CountUsers.
 func (s *Server) CountUsers(ctx context.Context, users ...string) (map[string]int, error) {
 	return s.Of("/").CountUsers(ctx, users...)
 }
