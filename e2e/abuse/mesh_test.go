@@ -26,6 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	connectTimeout = time.Second
 	headerTimeout  = time.Second
+	maxHeader      = 64 << 10
 	maxMessage     = 1_000_000
 	maxOutbound    = 256 << 10
 	maxNamespaces  = 64
@@ -63,7 +64,7 @@ func newSite(t *testing.T) *site {
 	}
 	s.addr = ln.Addr().String()
 	server := &http.Server{
-		Handler: s.mesh, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: 64 << 10,
+		Handler: s.mesh, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
 	served := make(chan error, 1)
