@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/siomesh/siomesh/pkg/engine"
+	"github.com/siomesh/siomesh/pkg/protocol"
 	"github.com/siomesh/siomesh/pkg/siomesh"
 	"github.com/siomesh/siomesh/services/edge"
 )
@@ -38,6 +39,10 @@ func TestEngineFlags(t *testing.T) {
 		{"--event-burst 3", "SIOMESH_EVENT_BURST=3", func(c *edge.Config) { c.EventBurst = 3 }},
 		{"--bytes-per-second 1e6", "SIOMESH_BYTES_PER_SECOND=1e6", func(c *edge.Config) { c.BytesPerSecond = 1e6 }},
 		{"--byte-burst 2048", "SIOMESH_BYTE_BURST=2048", func(c *edge.Config) { c.ByteBurst = 2048 }},
+		{"--body-timeout 7s", "SIOMESH_BODY_TIMEOUT=7s", func(c *edge.Config) { c.BodyTimeout = 7 * time.Second }},
+		{"--auth-timeout 7s", "SIOMESH_AUTH_TIMEOUT=7s", func(c *edge.Config) { c.AuthTimeout = 7 * time.Second }},
+		{"--max-handshakes 7", "SIOMESH_MAX_HANDSHAKES=7", func(c *edge.Config) { c.MaxHandshakes = 7 }},
+		{"--max-attachments 7", "SIOMESH_MAX_ATTACHMENTS=7", func(c *edge.Config) { c.Parser.MaxAttachments = 7 }},
 		{"--max-unjoined 0", "SIOMESH_MAX_UNJOINED=0", func(c *edge.Config) { c.MaxUnjoined = -1 }},
 		{"--upgrade-wait 1s", "SIOMESH_UPGRADE_WAIT=1s", func(c *edge.Config) { c.UpgradeWait = time.Second }},
 		{"--upgrade-wait 0s", "SIOMESH_UPGRADE_WAIT=0s", func(c *edge.Config) { c.UpgradeWait = -1 }},
@@ -46,6 +51,7 @@ func TestEngineFlags(t *testing.T) {
 		want := edge.Config{
 			ClientDir: "node_modules/socket.io-client/dist", HTTPCompressionThreshold: 1024, PerMessageDeflateThreshold: 1024,
 			MaxUnjoined: 10_000, UpgradeWait: 300 * time.Millisecond,
+			BodyTimeout: time.Minute, AuthTimeout: 2 * time.Second, MaxHandshakes: 1024, Parser: protocol.Limits{MaxAttachments: 10},
 		}
 		tt.change(&want)
 		t.Run("flag "+tt.args, func(t *testing.T) { wantEngine(t, strings.Fields(tt.args), want) })
@@ -69,6 +75,8 @@ type options struct {
 	events, bytes           float64
 	eventBurst, byteBurst   int
 	upgradeWait             time.Duration
+	bodyTime, authTime      time.Duration
+	handshakes, attachments int
 }
 
 // wantEngine parses the command lines of edge and up and compares what they make of them.
@@ -110,6 +118,7 @@ func edgeOptions(c edge.Config) options {
 		deflate: c.PerMessageDeflate, deflateAbove: c.PerMessageDeflateThreshold, clientDir: c.ClientDir,
 		unjoined: c.MaxUnjoined, events: c.EventsPerSecond, eventBurst: c.EventBurst, bytes: c.BytesPerSecond, byteBurst: c.ByteBurst,
 		upgradeWait: c.UpgradeWait,
+		bodyTime:    c.BodyTimeout, authTime: c.AuthTimeout, handshakes: c.MaxHandshakes, attachments: c.Parser.MaxAttachments,
 	}
 }
 
@@ -120,6 +129,7 @@ func meshOptions(c siomesh.Config) options {
 		deflate: c.PerMessageDeflate, deflateAbove: c.PerMessageDeflateThreshold, clientDir: c.ClientDir,
 		unjoined: c.MaxUnjoined, events: c.EventsPerSecond, eventBurst: c.EventBurst, bytes: c.BytesPerSecond, byteBurst: c.ByteBurst,
 		upgradeWait: c.UpgradeWait,
+		bodyTime:    c.BodyTimeout, authTime: c.AuthTimeout, handshakes: c.MaxHandshakes, attachments: c.MaxAttachments,
 	}
 }
 

@@ -2,19 +2,24 @@ package main
 
 import (
 	"errors"
+	"time"
 
 	"github.com/siomesh/siomesh/services/edge"
 )
 
-// limitFlags bound what one client may have and send.
+// limitFlags bound what one client may have and send, and what may wait for auth.
 type limitFlags struct {
-	MaxNamespaces    int     `default:"64" placeholder:"N" help:"Namespaces that one client may be in; 0 is the default."`
-	MaxUnjoined      int     `default:"10000" placeholder:"N" help:"Clients without a namespace. Beyond it the oldest is closed if it had its time to join, else the new one is refused; 0 is no limit."`
-	MaxOutboundBytes int64   `default:"4194304" placeholder:"BYTES" help:"What may wait to be sent to one client, which is closed beyond it; 0 is the default."`
-	EventsPerSecond  float64 `default:"0" placeholder:"N" help:"Events that one socket may send per second. A client that sends more is read more slowly; 0 is no limit."`
-	EventBurst       int     `default:"0" placeholder:"N" help:"Events it may send at once; 0 is one second's worth."`
-	BytesPerSecond   float64 `default:"0" placeholder:"BYTES" help:"Bytes that one socket may send per second; 0 is no limit."`
-	ByteBurst        int     `default:"0" placeholder:"BYTES" help:"Bytes it may send at once, 1024 or more; 0 is one second's worth."`
+	BodyTimeout      time.Duration `default:"1m" help:"The body of a POST must have come, and an answer must be taken, within this time; 0s is the default."`
+	AuthTimeout      time.Duration `default:"2s" help:"The auth service is waited for this long at a time; 0s is the default. Without an answer a CONNECT is held, a handshake refused."`
+	MaxHandshakes    int           `default:"1024" placeholder:"N" help:"Handshakes that may wait for auth at a time, with --auth-handshake; more are refused with status 403. 0 is the default."`
+	MaxAttachments   int           `default:"10" placeholder:"N" help:"Binary attachments of one packet of a client, which is closed beyond it; 0 is the default."`
+	MaxNamespaces    int           `default:"64" placeholder:"N" help:"Namespaces that one client may be in; 0 is the default."`
+	MaxUnjoined      int           `default:"10000" placeholder:"N" help:"Clients without a namespace. Beyond it the oldest is closed if it had its time to join, else the new one is refused; 0 is no limit."`
+	MaxOutboundBytes int64         `default:"4194304" placeholder:"BYTES" help:"What may wait to be sent to one client, which is closed beyond it; 0 is the default."`
+	EventsPerSecond  float64       `default:"0" placeholder:"N" help:"Events that one socket may send per second. A client that sends more is read more slowly; 0 is no limit."`
+	EventBurst       int           `default:"0" placeholder:"N" help:"Events it may send at once; 0 is one second's worth."`
+	BytesPerSecond   float64       `default:"0" placeholder:"BYTES" help:"Bytes that one socket may send per second; 0 is no limit."`
+	ByteBurst        int           `default:"0" placeholder:"BYTES" help:"Bytes it may send at once, 1024 or more; 0 is one second's worth."`
 }
 
 // connectionFlags bound the clients of a server, all of them and those of one address.
@@ -40,6 +45,11 @@ func (f *limitFlags) limit(c *edge.Config) error {
 	if f.MaxNamespaces < 0 || f.MaxOutboundBytes < 0 || f.MaxUnjoined < 0 {
 		return errors.New("--max-namespaces, --max-outbound-bytes, --max-unjoined: want 0 or more")
 	}
+	if f.MaxHandshakes < 0 || f.MaxAttachments < 0 {
+		return errors.New("--max-handshakes, --max-attachments: want 0 or more")
+	}
+	c.BodyTimeout, c.AuthTimeout = f.BodyTimeout, f.AuthTimeout
+	c.MaxHandshakes, c.Parser.MaxAttachments = f.MaxHandshakes, f.MaxAttachments
 	c.MaxNamespaces, c.MaxUnjoined, c.MaxOutboundBytes = f.MaxNamespaces, f.MaxUnjoined, f.MaxOutboundBytes
 	if f.MaxUnjoined == 0 {
 		c.MaxUnjoined = -1

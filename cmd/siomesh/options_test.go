@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -40,6 +42,7 @@ func TestSettingsReachTheEngine(t *testing.T) {
 	all = append(all, connectionSettings()...)
 	covered := map[string]bool{ // of the mesh, not of the engine; TestEngineFlags has the rates
 		"app-wait": true, "trusted-proxies": true, "upgrade-wait": true, // which e2e shows
+		"auth-timeout": true, "max-handshakes": true, // which take an auth service that is slow
 		"events-per-second": true, "event-burst": true, "bytes-per-second": true, "byte-burst": true,
 	}
 	for _, s := range all {
@@ -200,6 +203,17 @@ func limitSettings() []setting {
 		{"max-unjoined", "1", "", func(t *testing.T, s *site) {
 			s.want(t, s.path, 200, "")
 			s.want(t, s.path, 503, "")
+		}},
+		{"body-timeout", "50ms", "", func(t *testing.T, s *site) {
+			sid := s.sid(t)
+			s.wantCut(t, "POST "+s.path+"&sid="+sid+" HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n4half")
+			s.want(t, s.path+"&sid="+sid, 400, `"code":1`)
+		}},
+		{"max-attachments", "1", "", func(t *testing.T, s *site) {
+			c := s.dial(t, "")
+			c.read(t)
+			c.write(t, `452-["two",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]`) // else the two are waited for
+			c.wantEnd(t)
 		}},
 		{"max-namespaces", "1", "", func(t *testing.T, s *site) {
 			c := s.dial(t, "")
@@ -383,6 +397,25 @@ func (s *site) post(t *testing.T, sid, payload string) {
 		t.Fatal(err)
 	}
 	_ = res.Body.Close()
+}
+
+// wantCut sends a request as it is and wants the connection to end without an answer.
+func (s *site) wantCut(t *testing.T, request string) {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, request); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(conn); len(got) != 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %q, %v, want the end of the connection", got, err)
+	}
 }
 
 // sid opens a session.

@@ -99,6 +99,8 @@ func (c *upCommand) config() (siomesh.Config, error) {
 		AllowEIO3: edge.AllowEIO3, Parser: edge.PacketParser, DisableTrailingSlash: edge.DisableTrailingSlash, Cookie: edge.Cookie,
 		DisableHTTPCompression: edge.DisableHTTPCompression, HTTPCompressionThreshold: edge.HTTPCompressionThreshold,
 		PerMessageDeflate: edge.PerMessageDeflate, PerMessageDeflateThreshold: edge.PerMessageDeflateThreshold,
+		BodyTimeout: edge.BodyTimeout, AuthTimeout: edge.AuthTimeout,
+		MaxHandshakes: edge.MaxHandshakes, MaxAttachments: edge.Parser.MaxAttachments,
 		MaxNamespaces: edge.MaxNamespaces, MaxUnjoined: edge.MaxUnjoined, MaxOutboundBytes: edge.MaxOutboundBytes,
 		MaxConnections: edge.MaxConnections, MaxConnectionsPerIP: edge.MaxConnectionsPerIP,
 		AcceptRate: edge.AcceptRate, AcceptBurst: edge.AcceptBurst,

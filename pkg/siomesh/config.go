@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/siomesh/siomesh/pkg/engine"
+	"github.com/siomesh/siomesh/pkg/protocol"
 	"github.com/siomesh/siomesh/services/edge"
 )
 
@@ -28,6 +29,8 @@ type Config struct {
 	// PingInterval, PingTimeout, UpgradeTimeout and ConnectTimeout are the reference server's options of these names; default
 	// 25 s, 20 s, 10 s and 45 s.
 	PingInterval, PingTimeout, UpgradeTimeout, ConnectTimeout time.Duration
+	// BodyTimeout is the time for the body of a POST to come, and for a client to take an answer; default 60 s.
+	BodyTimeout time.Duration
 	// AppWait is how long a client's CONNECT is held while a service it needs is missing; default 5 s.
 	AppWait time.Duration
 	// UpgradeWait is how long a CONNECT on polling waits for the upgrade while edges outside this process take part, so that the
@@ -67,6 +70,9 @@ type Config struct {
 	// that offer it.
 	PerMessageDeflate          bool
 	PerMessageDeflateThreshold int
+	// MaxAttachments is how many binary attachments one packet of a client may have, which is closed beyond it; default 10, as
+	// with the reference's parser.
+	MaxAttachments int
 	// MaxNamespaces is how many namespaces one client may be in or ask for; default 64.
 	MaxNamespaces int
 	// MaxUnjoined is how many clients may be there that have joined no namespace yet; default 10 000, below 0 is no limit.
@@ -111,6 +117,11 @@ type Config struct {
 	// AuthHandshake asks the auth service about each session before it opens, on top of each namespace. With AuthExternal it
 	// is the one outside that has to answer: without a permission the handshake is refused.
 	AuthHandshake bool
+	// MaxHandshakes is how many handshakes may wait for auth at a time, default 1024; others are refused with status 403.
+	MaxHandshakes int
+	// AuthTimeout is the time for one answer of the auth service; default 2 s. Without one a CONNECT is held for AppWait, and a
+	// handshake refused.
+	AuthTimeout time.Duration
 	// AuthHandshakePolicy is what the auth service of this process answers then: "allow", the default, or "tokens" or "jwt",
 	// for the header "Authorization: Bearer …".
 	AuthHandshakePolicy string
@@ -186,6 +197,8 @@ func (c Config) edge() (edge.Config, error) {
 		Path: c.Path, Transports: c.Transports, DisableUpgrades: c.DisableUpgrades,
 		PingInterval: c.PingInterval, PingTimeout: c.PingTimeout,
 		UpgradeTimeout: c.UpgradeTimeout, ConnectTimeout: c.ConnectTimeout, AppWait: c.AppWait, UpgradeWait: c.UpgradeWait,
+		BodyTimeout: c.BodyTimeout, AuthTimeout: c.AuthTimeout, MaxHandshakes: c.MaxHandshakes,
+		Parser:            protocol.Limits{MaxAttachments: c.MaxAttachments},
 		MaxHTTPBufferSize: c.MaxHTTPBufferSize, TrustedProxies: proxies, ClientDir: c.ClientDir,
 		CORS: edge.CORS{
 			Origins: c.CORSOrigins, Methods: c.CORSMethods, AllowedHeaders: c.CORSAllowedHeaders, ExposedHeaders: c.CORSExposedHeaders,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/siomesh/siomesh/pkg/engine"
+	"github.com/siomesh/siomesh/pkg/protocol"
 	"github.com/siomesh/siomesh/services/edge"
 )
 
@@ -33,6 +34,10 @@ func TestEdgeConfig(t *testing.T) {
 		{Config{PingTimeout: time.Second}, edge.Config{PingTimeout: time.Second}},
 		{Config{UpgradeTimeout: time.Second}, edge.Config{UpgradeTimeout: time.Second}},
 		{Config{ConnectTimeout: time.Second}, edge.Config{ConnectTimeout: time.Second}},
+		{Config{BodyTimeout: time.Second}, edge.Config{BodyTimeout: time.Second}},
+		{Config{AuthTimeout: time.Second}, edge.Config{AuthTimeout: time.Second}},
+		{Config{MaxHandshakes: 7}, edge.Config{MaxHandshakes: 7}},
+		{Config{MaxAttachments: 7}, edge.Config{Parser: protocol.Limits{MaxAttachments: 7}}},
 		{Config{AppWait: time.Second}, edge.Config{AppWait: time.Second}},
 		{Config{UpgradeWait: time.Second}, edge.Config{UpgradeWait: time.Second}},
 		{Config{MaxHTTPBufferSize: 7}, edge.Config{MaxHTTPBufferSize: 7}},

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,6 +27,7 @@ type Config struct {
 	PingInterval      time.Duration  // default 25 s
 	PingTimeout       time.Duration  // default 20 s
 	UpgradeTimeout    time.Duration  // default 10 s
+	BodyTimeout       time.Duration  // for the body of a POST to come, and for a client to take an answer, default 60 s
 	ConnectTimeout    time.Duration  // a session without a joined namespace is closed after it, default 45 s
 	MaxHTTPBufferSize int64          // largest message of a client in bytes, default 1 000 000, at most 16 MiB
 	MaxOutboundBytes  int64          // bound of what waits for one client, default 4 MiB
@@ -58,7 +60,7 @@ type Config struct {
 	UpgradeWait time.Duration
 
 	AppWait     time.Duration // how long a CONNECT is held while auth, app or rooms are missing, default 5 s
-	AuthTimeout time.Duration // for one answer of the auth service, default 2 s
+	AuthTimeout time.Duration // for one answer of the auth service, default 2 s; a CONNECT is held for AppWait in all
 
 	MaxPackets int   // packets of one socket that the app has not handled, default 64
 	MaxBytes   int64 // and their bytes, default 256 KiB
@@ -85,7 +87,7 @@ type Config struct {
 
 	PacketParser string // ParserJSON or ParserMsgpack: how clients write packets, default JSON
 
-	Parser   protocol.Limits
+	Parser   protocol.Limits // of a packet of a client: attachments, default 10, depth, default 100, bytes, default and at most 16 MiB
 	Presence presence.Config
 	Link     link.Config
 	Metrics  *Metrics // nil counts nothing
@@ -100,12 +102,12 @@ func (c Config) withDefaults() Config {
 		c.UpgradeWait = 300 * time.Millisecond
 	}
 	c.AppWait = orDefault(c.AppWait, 5*time.Second)
-	c.AuthTimeout = orDefault(c.AuthTimeout, 2*time.Second)
+	c.AuthTimeout = cmp.Or(c.AuthTimeout, 2*time.Second)
 	c.MaxPackets = orDefault(c.MaxPackets, 64)
 	c.MaxBytes = orDefault(c.MaxBytes, 256<<10)
 	c.MaxHeld = orDefault(c.MaxHeld, 1<<20)
 	c.MaxAcks = orDefault(c.MaxAcks, 4096)
-	c.MaxHandshakes = orDefault(c.MaxHandshakes, 1024)
+	c.MaxHandshakes = cmp.Or(c.MaxHandshakes, 1024)
 	c.MaxNamespaces = orDefault(c.MaxNamespaces, 64)
 	if c.MaxUnjoined == 0 {
 		c.MaxUnjoined = 10_000
@@ -137,6 +139,12 @@ func (c Config) validate() error {
 	}
 	if slices.Contains(c.Transports, "webtransport") {
 		return errors.New("transport webtransport is not supported: want polling, websocket or both")
+	}
+	if c.AuthTimeout < time.Millisecond {
+		return fmt.Errorf("auth timeout %s is below 1 ms", c.AuthTimeout)
+	}
+	if c.MaxHandshakes < 0 || c.Parser.MaxAttachments < 0 {
+		return fmt.Errorf("%d handshakes, %d attachments: want 0 or more", c.MaxHandshakes, c.Parser.MaxAttachments)
 	}
 	if err := c.validateRates(); err != nil {
 		return err
@@ -208,6 +216,7 @@ func (s *Service) engineConfig() engine.Config {
 		PingInterval:      s.cfg.PingInterval,
 		PingTimeout:       s.cfg.PingTimeout,
 		UpgradeTimeout:    s.cfg.UpgradeTimeout,
+		BodyTimeout:       s.cfg.BodyTimeout,
 		MaxHTTPBufferSize: s.cfg.MaxHTTPBufferSize,
 		MaxOutboundBytes:  s.cfg.MaxOutboundBytes,
 

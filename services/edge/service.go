@@ -88,13 +88,15 @@ func New(b bus.Bus, names mesh.Subjects, log *slog.Logger, cfg Config) (*Service
 		opened:   map[mesh.InstanceID]bool{},
 	}
 	s.ending, s.endWaiting = context.WithCancel(context.Background())
-	s.handshakes = make(chan struct{}, s.cfg.MaxHandshakes)
 	if err := s.cfg.validate(); err != nil {
 		return nil, err
 	}
+	s.handshakes = make(chan struct{}, s.cfg.MaxHandshakes)
 	s.table.edge = s.self.Instance
 	s.index.namespaces = map[string]*members{}
-	s.relay = relay.New(relay.Config{Owner: s.ownerOf, Patience: s.cfg.pollTime(), Metrics: &s.cfg.Metrics.Relay, Log: log})
+	s.relay = relay.New(relay.Config{
+		Owner: s.ownerOf, Patience: s.cfg.pollTime(), BodyTimeout: s.cfg.BodyTimeout, Metrics: &s.cfg.Metrics.Relay, Log: log,
+	})
 	var err error
 	if s.parser, err = s.cfg.parser(); err != nil {
 		return nil, err
