@@ -79,7 +79,7 @@ func (s *Session) closeLocked(reason Reason, cause error, how ending) {
 	}
 	s.abortPostLocked()
 	if p := s.probe; p != nil {
-		s.dropProbeLocked(p)
+		s.dropProbeLocked(p, upgradeFailed)
 	}
 	if s.conn != nil {
 		switch how {

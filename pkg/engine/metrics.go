@@ -11,6 +11,8 @@ type Metrics struct {
 	packetsOut [packetTypes]atomic.Uint64
 	refused    [6]atomic.Uint64 // by code
 	denied     [limits]atomic.Uint64
+	bodies     [badBodies]atomic.Uint64
+	upgrades   [upgradeEnds]atomic.Uint64
 	bytesIn    atomic.Uint64
 	bytesOut   atomic.Uint64
 }
@@ -27,8 +29,44 @@ type Snapshot struct {
 	// NotAdmitted counts the handshakes that a limit on sessions has refused, which Refused has
 	// too: "MAX_CONNECTIONS", "MAX_CONNECTIONS_PER_IP" and "ACCEPT_RATE".
 	NotAdmitted map[string]uint64
-	BytesIn     uint64 // bytes of packets, without frame headers and HTTP
-	BytesOut    uint64
+	// BodiesRefused counts the POSTs of sessions whose body was "too_large", answered with status
+	// 413, or "too_slow", cut with the session.
+	BodiesRefused map[string]uint64
+	// Upgrades counts those that have ended: "completed" here, "moved" to the server that has the
+	// WebSocket, "timed_out" after Config.UpgradeTimeout, "failed" by the client or with the
+	// session, and "refused" where there was none to begin.
+	Upgrades map[string]uint64
+	BytesIn  uint64 // bytes of packets, without frame headers and HTTP
+	BytesOut uint64
+}
+
+// badBody says what is wrong with the body of a POST.
+type badBody uint8
+
+const (
+	bodyTooLarge badBody = iota
+	bodyTooSlow
+	badBodies
+)
+
+// String names the counter.
+func (b badBody) String() string { return [...]string{"too_large", "too_slow"}[b] }
+
+// upgradeEnd is what becomes of an upgrade.
+type upgradeEnd uint8
+
+const (
+	upgradeCompleted upgradeEnd = iota
+	upgradeMoved
+	upgradeTimedOut
+	upgradeFailed
+	upgradeRefused
+	upgradeEnds
+)
+
+// String names the counter.
+func (e upgradeEnd) String() string {
+	return [...]string{"completed", "moved", "timed_out", "failed", "refused"}[e]
 }
 
 // reasonOther counts the reasons that are not this package's.
@@ -50,6 +88,8 @@ func (m *Metrics) Snapshot() Snapshot {
 		PacketsOut:     make(map[string]uint64, packetTypes),
 		Refused:        make(map[int]uint64, len(m.refused)),
 		NotAdmitted:    make(map[string]uint64, len(m.denied)),
+		BodiesRefused:  make(map[string]uint64, len(m.bodies)),
+		Upgrades:       make(map[string]uint64, len(m.upgrades)),
 		BytesIn:        m.bytesIn.Load(),
 		BytesOut:       m.bytesOut.Load(),
 	}
@@ -68,6 +108,12 @@ func (m *Metrics) Snapshot() Snapshot {
 	}
 	for l := range limits {
 		s.NotAdmitted[l.String()] = m.denied[l].Load()
+	}
+	for b := range badBodies {
+		s.BodiesRefused[b.String()] = m.bodies[b].Load()
+	}
+	for e := range upgradeEnds {
+		s.Upgrades[e.String()] = m.upgrades[e].Load()
 	}
 	return s
 }
@@ -114,5 +160,17 @@ func (m *Metrics) refusal(code int) {
 func (m *Metrics) notAdmitted(l limit) {
 	if m != nil {
 		m.denied[l].Add(1)
+	}
+}
+
+func (m *Metrics) bodyRefused(b badBody) {
+	if m != nil {
+		m.bodies[b].Add(1)
+	}
+}
+
+func (m *Metrics) upgradeEnded(e upgradeEnd) {
+	if m != nil {
+		m.upgrades[e].Add(1)
 	}
 }

@@ -124,7 +124,7 @@ func (p *probe) movable() bool {
 
 // moveLocked forgets a session that goes on elsewhere.
 func (s *Session) moveLocked(p *probe) {
-	s.forgetProbeLocked(p)
+	s.forgetProbeLocked(p, upgradeMoved)
 	s.releasePollLocked()
 	s.abortPostLocked()
 	s.state, s.reason = stateClosed, Moved

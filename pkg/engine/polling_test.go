@@ -74,7 +74,8 @@ func TestPostRefused(t *testing.T) {
 
 // POL-012 to POL-015: the limit is exact, with and without a length, and does not end the session.
 func TestPostLimit(t *testing.T) {
-	e := newEnv(t, Config{MaxHTTPBufferSize: 1000}, options{})
+	m := &Metrics{}
+	e := newEnv(t, Config{MaxHTTPBufferSize: 1000, Metrics: m}, options{})
 	c := e.openPolling()
 	limit := int(parseOpen(t, e.do(t.Context(), http.MethodGet, "transport=polling", "").body).MaxPayload) // EIO-003: what is told is what holds
 	post := func(n int, chunked bool) response {
@@ -98,6 +99,9 @@ func TestPostLimit(t *testing.T) {
 		wantResponse(t, post(limit+1, chunked), 413, "") // POL-012, POL-015
 		wantResponse(t, post(limit, chunked), 200, "ok") // POL-013, POL-017
 		wantResponse(t, post(5, chunked), 200, "ok")     // POL-013, POL-017
+	}
+	if n := m.Snapshot().BodiesRefused["too_large"]; n != 2 {
+		t.Errorf("%d bodies are counted as too large, want 2", n)
 	}
 	if got := c.p.waitMessages(4); len(got) != 4 || len(got[0]) != 2+999 {
 		t.Errorf("got %d messages", len(got))
@@ -186,10 +190,14 @@ func TestPostOverlap(t *testing.T) {
 
 // POL-010: the client gives a POST up.
 func TestPostAborted(t *testing.T) {
-	e := newEnv(t, Config{}, options{})
+	m := &Metrics{}
+	e := newEnv(t, Config{Metrics: m}, options{})
 	c := e.openPolling()
 	_ = c.goPost().conn.Close()
 	c.p.waitClosed(TransportError)
+	if n := m.Snapshot().BodiesRefused["too_slow"]; n != 0 {
+		t.Errorf("%d bodies are counted as too slow, want 0", n)
+	}
 	if !errors.Is(c.p.cause, errPostAborted) {
 		t.Errorf("cause %v, want %v", c.p.cause, errPostAborted)
 	}
@@ -216,13 +224,17 @@ func TestCloseAbortsPost(t *testing.T) {
 // A body that comes too slowly ends the session after BodyTimeout.
 func TestPostTooSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newPipeEnv(t, Config{PingInterval: time.Hour, BodyTimeout: 3 * time.Second}, options{})
+		m := &Metrics{}
+		e := newPipeEnv(t, Config{PingInterval: time.Hour, BodyTimeout: 3 * time.Second, Metrics: m}, options{})
 		c := e.openPolling()
 		start := time.Now()
 		post := c.goPost()
 		c.p.waitClosed(TransportError)
 		if d := time.Since(start); d < 3*time.Second || d > 3200*time.Millisecond {
 			t.Errorf("closed after %v, want 3s", d)
+		}
+		if n := m.Snapshot().BodiesRefused["too_slow"]; n != 1 {
+			t.Errorf("%d bodies are counted as too slow, want 1", n)
 		}
 		post.wantCut(t)
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"time"
 )
 
@@ -39,12 +40,16 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
+		s.srv.cfg.Metrics.bodyRefused(bodyTooLarge)
 		w.WriteHeader(http.StatusRequestEntityTooLarge) // the session stays (POL-012)
 		return
 	case errors.Is(err, errPostCut):
 		abortRequest(w)
 		return
 	case err != nil:
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			s.srv.cfg.Metrics.bodyRefused(bodyTooSlow)
+		}
 		s.fail(TransportError, errPostAborted, endNow)
 		abortRequest(w)
 		return

@@ -53,6 +53,7 @@ func (s *Server) unknown(w http.ResponseWriter, r *http.Request, sid SessionID) 
 		if err != nil {
 			return // the client has gone
 		}
+		s.cfg.Metrics.upgradeEnded(upgradeRefused)
 		conn.shutdown(closeFrame, true)
 		s.serveConn(conn, first)
 	default:

@@ -173,6 +173,9 @@ func TestRelayedUpgradeMoves(t *testing.T) {
 	if got := w.text(); got != "4still there" {
 		t.Errorf("got %q, want the echo", got)
 	}
+	if ends := p.owner.srv.cfg.Metrics.Snapshot().Upgrades; ends["moved"] != 1 || ends["refused"] != 2 {
+		t.Errorf("upgrades are counted as %v, want one moved and two refused", ends)
+	}
 	if n := p.owner.srv.cfg.Metrics.Snapshot().SessionsClosed[Moved]; n != 1 {
 		t.Errorf("%d sessions counted as moved, want 1", n)
 	}

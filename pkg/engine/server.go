@@ -154,6 +154,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, absent func(http.
 	case r.Method == http.MethodPost:
 		q.session.servePost(w, r)
 	default:
+		s.cfg.Metrics.refusal(CodeBadMethod)
 		w.WriteHeader(http.StatusInternalServerError) // as the reference (POL-019)
 	}
 }

@@ -40,6 +40,7 @@ func (s *Server) serveUpgrade(w http.ResponseWriter, r *http.Request, q request)
 		return // the client has gone; the session does not care
 	}
 	if !q.session.startProbe(conn) {
+		s.cfg.Metrics.upgradeEnded(upgradeRefused)
 		conn.shutdown(closeFrame, true)
 	}
 	s.serveConn(conn, first)
@@ -70,7 +71,7 @@ func (p *probe) expire() {
 	}
 	now := s.srv.wheel.now()
 	if now >= p.deadline {
-		s.dropProbeLocked(p)
+		s.dropProbeLocked(p, upgradeTimedOut)
 		return
 	}
 	if p.answered && s.poll != nil {
@@ -83,13 +84,14 @@ func (p *probe) expire() {
 func (p *probe) mayHoldPing(now time.Duration) bool { return p.answered && now < p.holdUntil }
 
 // dropProbeLocked ends an upgrade without one.
-func (s *Session) dropProbeLocked(p *probe) {
-	s.forgetProbeLocked(p)
+func (s *Session) dropProbeLocked(p *probe, end upgradeEnd) {
+	s.forgetProbeLocked(p, end)
 	p.conn.shutdown(closeFrame, true)
 }
 
 // forgetProbeLocked makes the session one that may be upgraded again.
-func (s *Session) forgetProbeLocked(p *probe) {
+func (s *Session) forgetProbeLocked(p *probe, end upgradeEnd) {
+	s.srv.cfg.Metrics.upgradeEnded(end)
 	s.probe = nil
 	s.srv.wheel.stop(&p.alarm)
 }
@@ -103,7 +105,7 @@ func (p *probe) answer() bool {
 		return false
 	}
 	if err := p.conn.send([]*Message{probeReply}); err != nil {
-		s.dropProbeLocked(p)
+		s.dropProbeLocked(p, upgradeFailed)
 		return false
 	}
 	now := s.srv.wheel.now()
@@ -153,7 +155,7 @@ func (p *probe) complete() bool {
 	if s.probe != p {
 		return false
 	}
-	s.forgetProbeLocked(p)
+	s.forgetProbeLocked(p, upgradeCompleted)
 	s.releasePollLocked()
 	s.finishPostLocked()
 	s.websocket, s.upgraded, s.conn = true, true, p.conn
@@ -214,7 +216,7 @@ func (p *probe) lost(Reason, error) {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
 	if p.s.probe == p {
-		p.s.forgetProbeLocked(p)
+		p.s.forgetProbeLocked(p, upgradeFailed)
 	}
 }
 

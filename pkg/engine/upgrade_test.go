@@ -59,7 +59,8 @@ func TestUpgradeWithGetWaiting(t *testing.T) {
 // UPG-008: without 5 only the new transport is closed, after UpgradeTimeout.
 func TestUpgradeTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newPipeEnv(t, Config{UpgradeTimeout: 2 * time.Second}, echoing())
+		m := &Metrics{}
+		e := newPipeEnv(t, Config{UpgradeTimeout: 2 * time.Second, Metrics: m}, echoing())
 		for _, probed := range []bool{true, false} {
 			c := e.openPolling()
 			start := time.Now()
@@ -73,6 +74,9 @@ func TestUpgradeTimeout(t *testing.T) {
 			within(t, "close", time.Since(start), 2*time.Second, 1)
 			c.wantPost("4still polling")
 			c.wantGet(200, "4still polling")
+		}
+		if n := m.Snapshot().Upgrades["timed_out"]; n != 2 {
+			t.Errorf("%d upgrades are counted as timed out, want 2", n)
 		}
 	})
 }
@@ -97,8 +101,9 @@ func (c *poller) probing() bool {
 // UPG-010, UPG-011, UPG-012: whatever a probing transport does wrong ends it alone, and
 // the upgrade can be tried again.
 func TestUpgradeFailsAndIsRetried(t *testing.T) {
-	onEachConn(t, Config{}, echoing(), func(t *testing.T, e *env) {
+	onEachConn(t, Config{Metrics: &Metrics{}}, echoing(), func(t *testing.T, e *env) {
 		t.Helper()
+		before := e.srv.cfg.Metrics.Snapshot().Upgrades
 		c := e.openPolling()
 		for name, spoil := range map[string]func(*wsClient){
 			"message":       func(w *wsClient) { w.send("4x"); w.wantClose("") },
@@ -127,6 +132,12 @@ func TestUpgradeFailsAndIsRetried(t *testing.T) {
 		w.send("4done")
 		if got := w.text(); got != "4done" {
 			t.Errorf("got %q", got)
+		}
+		now := e.srv.cfg.Metrics.Snapshot().Upgrades
+		for end, want := range map[string]uint64{"failed": 7, "refused": 7, "completed": 1, "timed_out": 0} {
+			if n := now[end] - before[end]; n != want {
+				t.Errorf("%d upgrades are counted as %s, want %d", n, end, want)
+			}
 		}
 	})
 }

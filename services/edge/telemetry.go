@@ -104,6 +104,20 @@ func (m *Metrics) engineTelemetry() []telemetry.Metric {
 			Labels: map[string]string{"code": strconv.Itoa(code)}, Read: read(func(s engine.Snapshot) uint64 { return s.Refused[code] }),
 		})
 	}
+	for reason := range now.BodiesRefused {
+		metrics = append(metrics, telemetry.Metric{
+			Name: "sio_engine_bodies_refused_total", Help: "POSTs of sessions whose body was too large or came too slowly, by reason.",
+			Labels: map[string]string{"reason": reason},
+			Read:   read(func(s engine.Snapshot) uint64 { return s.BodiesRefused[reason] }),
+		})
+	}
+	for outcome := range now.Upgrades {
+		metrics = append(metrics, telemetry.Metric{
+			Name: "sio_engine_upgrades_total", Help: "Upgrades from polling to WebSocket that have ended, by outcome.",
+			Labels: map[string]string{"outcome": outcome},
+			Read:   read(func(s engine.Snapshot) uint64 { return s.Upgrades[outcome] }),
+		})
+	}
 	for reason := range now.NotAdmitted {
 		metrics = append(metrics, telemetry.Metric{
 			Name: "sio_engine_not_admitted_total", Help: "Handshakes refused by a limit on sessions, by limit.",

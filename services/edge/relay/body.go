@@ -19,6 +19,7 @@ type bodyCopy struct {
 
 	mu      sync.Mutex
 	reading bool // guarded by mu: the client may still send of it
+	cut     bool // guarded by mu: the answer is there, or none will come
 }
 
 // startBody begins to copy a body that has a time to arrive in; end waits for it.
@@ -36,6 +37,7 @@ func (c *bodyCopy) end(header http.Header) {
 		return
 	}
 	c.mu.Lock()
+	c.cut = true
 	if c.reading {
 		header.Set("Connection", "close")
 		_ = c.rc.SetReadDeadline(time.Unix(1, 0)) // not supported = the client sees to it
@@ -63,10 +65,19 @@ func (c *bodyCopy) run() {
 			_ = c.to.CloseWrite() // as above
 			return
 		case err != nil:
-			c.to.Reset("body not read")
+			if c.wanted() {
+				c.to.Reset("body not read")
+			}
 			return
 		}
 	}
+}
+
+// wanted reports whether end has not been called.
+func (c *bodyCopy) wanted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.cut
 }
 
 // received notes that all has been read. The deadline goes: running out would look like the client's going, for every later

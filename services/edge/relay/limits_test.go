@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/siomesh/siomesh/pkg/engine"
+	"github.com/siomesh/siomesh/services/edge/relay"
 	"github.com/siomesh/siomesh/services/edge/relay/relaytest"
 )
 
@@ -46,6 +47,22 @@ func TestSlowReader(t *testing.T) {
 		if n, err := io.Copy(io.Discard, conn); err == nil && n > 32<<20 {
 			t.Errorf("node %d: all of the answer came", node)
 		}
+	}
+}
+
+// A body that does not come in time ends its session, and the connection that it was to come on.
+func TestSlowBody(t *testing.T) {
+	m := &engine.Metrics{}
+	s := newSite(t, 2, relaytest.Config{Engine: engine.Config{BodyTimeout: 200 * time.Millisecond, Metrics: m}})
+	sid, _ := s.open()
+	conn := s.raw(1, fmt.Sprintf("POST /engine.io/?EIO=4&transport=polling&sid=%s HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n4half", sid))
+	if got, err := io.ReadAll(conn); err != nil || len(got) > 0 {
+		t.Errorf("got %q, %v, want the end of the connection", got, err)
+	}
+	s.eventually("end of the session", func() bool { return s.nodes[0].Engine.ClientsCount() == 0 })
+	s.eventually("end of the request", func() bool { return s.ended(1) == 1 })
+	if n := m.Snapshot().BodiesRefused["too_slow"]; n != 1 || relay.Outcomes()[0] != "relayed" || s.nodes[1].Metrics[0].Load() != 1 {
+		t.Errorf("%d bodies are counted as too slow, %d requests as relayed, want 1 and 1", n, s.nodes[1].Metrics[0].Load())
 	}
 }
 

@@ -23,8 +23,15 @@ import (
 
 const (
 	openTimeout = 2 * time.Second // for room on the link to the owner
+	ownerFirst  = 2 * time.Second // by which the owner finds out sooner that a body does not come
 	maxHead     = 64 << 10        // bytes of an answer's head
 )
+
+// errCut is an answer of the owner: that the client gets none.
+var errCut = errors.New("cut by the owner")
+
+// errClientGone says that the client has given its request up, or its body.
+var errClientGone = errors.New("client gone")
 
 // errOwnerLost says that the edge that had the session is gone, or does not answer.
 var errOwnerLost = errors.New("owner lost")
@@ -92,11 +99,18 @@ func (y *Relay) Foreign(w http.ResponseWriter, r *http.Request, sid engine.Sessi
 	switch {
 	case err == nil:
 		y.cfg.Metrics.count(relayed)
-	case r.Context().Err() != nil:
+	case errors.Is(err, errCut):
+		y.cfg.Metrics.count(relayed)
+		cutClient(w)
+	case errors.Is(err, errClientGone):
 		y.cfg.Metrics.count(aborted)
+		cutClient(w) // it may be there still, and not send its body
 	case errors.Is(err, errOwnerLost):
 		y.cfg.Metrics.count(ownerLost)
 		return false
+	case r.Context().Err() != nil:
+		y.cfg.Metrics.count(aborted)
+		cutClient(w)
 	default:
 		y.cfg.Metrics.count(failed)
 		y.cfg.Log.Debug("request not relayed", slog.String("edge", owner.Instance.String()), slog.Any("err", err))
@@ -117,7 +131,7 @@ func (y *Relay) pass(owner mesh.Address, w http.ResponseWriter, r *http.Request)
 	hasBody := r.ContentLength != 0
 	stream, err := y.tunnel.Open(ctx, owner, head, false)
 	if err != nil {
-		return fmt.Errorf("open stream: %w: %w", errOwnerLost, err)
+		return orGone(r, fmt.Errorf("open stream: %w: %w", errOwnerLost, err))
 	}
 	stop := context.AfterFunc(r.Context(), func() { stream.Reset("client gone") })
 	defer stop()
@@ -125,19 +139,20 @@ func (y *Relay) pass(owner mesh.Address, w http.ResponseWriter, r *http.Request)
 	defer stay()
 	var body *bodyCopy
 	if hasBody {
-		body = startBody(w, r, stream, y.cfg.BodyTimeout) //nolint:contextcheck // the stream ends with the request
+		body = startBody(w, r, stream, y.cfg.BodyTimeout+ownerFirst) //nolint:contextcheck // the stream ends with the request
 	} else if !upgrades(r) { // the server's own timeouts are not for requests that wait
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // not supported = not set
 	}
 	in := bufio.NewReader(stream)
 	answer, err := y.readAnswer(stream, in)
+	err = orGone(r, err) // now: the end of the body may end the context
+	stop()               // from here on what is written counts, and a client that has it may go at once
 	body.end(w.Header())
 	if err != nil {
 		stream.Reset("answer not read")
 		return err
 	}
 	if answer.GetStatus() == http.StatusSwitchingProtocols {
-		stop()
 		// The engine's Close cuts it from here on.
 		stay()
 		_ = stream.SetReadDeadline(time.Time{}) // fails only on a closed stream
@@ -147,8 +162,6 @@ func (y *Relay) pass(owner mesh.Address, w http.ResponseWriter, r *http.Request)
 		}
 		return nil
 	}
-	// From here on what is written counts: a client that has it may go at once.
-	stop()
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(y.cfg.BodyTimeout)) // not supported = not set
 	if err := passAnswer(w, answer, in); err != nil {
 		stream.Reset("answer not delivered")
@@ -158,6 +171,14 @@ func (y *Relay) pass(owner mesh.Address, w http.ResponseWriter, r *http.Request)
 		_ = stream.CloseWrite() //nolint:contextcheck // the owner hears that its packets are with the client
 	}
 	return stream.Close() //nolint:wrapcheck // never fails
+}
+
+// orGone returns an error as one of the client's, if it is gone.
+func orGone(r *http.Request, err error) error {
+	if err == nil || r.Context().Err() == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errClientGone, err)
 }
 
 // readAnswer reads the head of the answer. An owner that takes too long is lost.
@@ -181,7 +202,7 @@ func (y *Relay) readAnswer(stream *tunnel.Stream, in *bufio.Reader) (*siomeshv1.
 		return nil, fmt.Errorf("decode answer: %w", err)
 	}
 	if answer.GetStatus() == 0 {
-		return nil, errors.New("cut by the owner")
+		return nil, errCut
 	}
 	return answer, nil
 }
