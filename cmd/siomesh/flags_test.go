@@ -43,6 +43,9 @@ func TestEngineFlags(t *testing.T) {
 		{"--auth-timeout 7s", "SIOMESH_AUTH_TIMEOUT=7s", func(c *edge.Config) { c.AuthTimeout = 7 * time.Second }},
 		{"--max-handshakes 7", "SIOMESH_MAX_HANDSHAKES=7", func(c *edge.Config) { c.MaxHandshakes = 7 }},
 		{"--max-attachments 7", "SIOMESH_MAX_ATTACHMENTS=7", func(c *edge.Config) { c.Parser.MaxAttachments = 7 }},
+		{"--connects-per-second 7", "SIOMESH_CONNECTS_PER_SECOND=7", func(c *edge.Config) { c.ConnectsPerSecond = 7 }},
+		{"--connects-per-second 0", "SIOMESH_CONNECTS_PER_SECOND=0", func(c *edge.Config) { c.ConnectsPerSecond = -1 }},
+		{"--connect-burst 7", "SIOMESH_CONNECT_BURST=7", func(c *edge.Config) { c.ConnectBurst = 7 }},
 		{"--max-unjoined 0", "SIOMESH_MAX_UNJOINED=0", func(c *edge.Config) { c.MaxUnjoined = -1 }},
 		{"--upgrade-wait 1s", "SIOMESH_UPGRADE_WAIT=1s", func(c *edge.Config) { c.UpgradeWait = time.Second }},
 		{"--upgrade-wait 0s", "SIOMESH_UPGRADE_WAIT=0s", func(c *edge.Config) { c.UpgradeWait = -1 }},
@@ -51,7 +54,8 @@ func TestEngineFlags(t *testing.T) {
 		want := edge.Config{
 			ClientDir: "node_modules/socket.io-client/dist", HTTPCompressionThreshold: 1024, PerMessageDeflateThreshold: 1024,
 			MaxUnjoined: 10_000, UpgradeWait: 300 * time.Millisecond,
-			BodyTimeout: time.Minute, AuthTimeout: 2 * time.Second, MaxHandshakes: 1024, Parser: protocol.Limits{MaxAttachments: 10},
+			ConnectsPerSecond: 10,
+			BodyTimeout:       time.Minute, AuthTimeout: 2 * time.Second, MaxHandshakes: 1024, Parser: protocol.Limits{MaxAttachments: 10},
 		}
 		tt.change(&want)
 		t.Run("flag "+tt.args, func(t *testing.T) { wantEngine(t, strings.Fields(tt.args), want) })
@@ -75,6 +79,8 @@ type options struct {
 	events, bytes           float64
 	eventBurst, byteBurst   int
 	upgradeWait             time.Duration
+	connects                float64
+	connectBurst            int
 	bodyTime, authTime      time.Duration
 	handshakes, attachments int
 }
@@ -117,8 +123,8 @@ func edgeOptions(c edge.Config) options {
 		plainHTTP: c.DisableHTTPCompression, threshold: c.HTTPCompressionThreshold,
 		deflate: c.PerMessageDeflate, deflateAbove: c.PerMessageDeflateThreshold, clientDir: c.ClientDir,
 		unjoined: c.MaxUnjoined, events: c.EventsPerSecond, eventBurst: c.EventBurst, bytes: c.BytesPerSecond, byteBurst: c.ByteBurst,
-		upgradeWait: c.UpgradeWait,
-		bodyTime:    c.BodyTimeout, authTime: c.AuthTimeout, handshakes: c.MaxHandshakes, attachments: c.Parser.MaxAttachments,
+		upgradeWait: c.UpgradeWait, connects: c.ConnectsPerSecond, connectBurst: c.ConnectBurst,
+		bodyTime: c.BodyTimeout, authTime: c.AuthTimeout, handshakes: c.MaxHandshakes, attachments: c.Parser.MaxAttachments,
 	}
 }
 
@@ -128,8 +134,8 @@ func meshOptions(c siomesh.Config) options {
 		plainHTTP: c.DisableHTTPCompression, threshold: c.HTTPCompressionThreshold,
 		deflate: c.PerMessageDeflate, deflateAbove: c.PerMessageDeflateThreshold, clientDir: c.ClientDir,
 		unjoined: c.MaxUnjoined, events: c.EventsPerSecond, eventBurst: c.EventBurst, bytes: c.BytesPerSecond, byteBurst: c.ByteBurst,
-		upgradeWait: c.UpgradeWait,
-		bodyTime:    c.BodyTimeout, authTime: c.AuthTimeout, handshakes: c.MaxHandshakes, attachments: c.MaxAttachments,
+		upgradeWait: c.UpgradeWait, connects: c.ConnectsPerSecond, connectBurst: c.ConnectBurst,
+		bodyTime: c.BodyTimeout, authTime: c.AuthTimeout, handshakes: c.MaxHandshakes, attachments: c.MaxAttachments,
 	}
 }
 

@@ -64,6 +64,7 @@ func TestCommandLine(t *testing.T) {
 		{"handshake policy without tokens, up", "up --check --handshake-policy tokens", nil, 1, "--handshake-policy"},
 		{"no auth timeout", "edge --check --auth-timeout=1us", nil, 1, "auth timeout"},
 		{"no body timeout", "up --check --body-timeout=-1s", nil, 1, "body timeout"},
+		{"bad rate of CONNECTs", "up --check --connects-per-second=-1", nil, 1, "--connects-per-second"},
 		{"bad number of handshakes", "edge --check --max-handshakes=-1", nil, 1, "--max-handshakes"},
 		{"bad number of attachments", "up --check --max-attachments=-1", nil, 1, "--max-attachments"},
 		{"bad threshold", "edge --check --http-compression-threshold=-1", nil, 1, "--http-compression-threshold"},

@@ -44,6 +44,7 @@ func TestSettingsReachTheEngine(t *testing.T) {
 		"app-wait": true, "trusted-proxies": true, "upgrade-wait": true, // which e2e shows
 		"auth-timeout": true, "max-handshakes": true, // which take an auth service that is slow
 		"events-per-second": true, "event-burst": true, "bytes-per-second": true, "byte-burst": true,
+		"connects-per-second": true, "connect-burst": true,
 	}
 	for _, s := range all {
 		covered[s.name] = true

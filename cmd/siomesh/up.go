@@ -104,6 +104,7 @@ func (c *upCommand) config() (siomesh.Config, error) {
 		MaxNamespaces: edge.MaxNamespaces, MaxUnjoined: edge.MaxUnjoined, MaxOutboundBytes: edge.MaxOutboundBytes,
 		MaxConnections: edge.MaxConnections, MaxConnectionsPerIP: edge.MaxConnectionsPerIP,
 		AcceptRate: edge.AcceptRate, AcceptBurst: edge.AcceptBurst,
+		ConnectsPerSecond: edge.ConnectsPerSecond, ConnectBurst: edge.ConnectBurst,
 		EventsPerSecond: edge.EventsPerSecond, EventBurst: edge.EventBurst,
 		BytesPerSecond: edge.BytesPerSecond, ByteBurst: edge.ByteBurst,
 		AuthPolicies: c.Policy, AuthKeys: siomesh.AuthKeys(c.keys()), AuthExternal: c.Auth == "external",

@@ -91,6 +91,10 @@ type Config struct {
 	// read for a while. A verdict of the auth service may set other limits for its socket.
 	EventsPerSecond, BytesPerSecond float64
 	EventBurst, ByteBurst           int
+	// ConnectsPerSecond limits the CONNECTs that a client may send, whether they are refused or not; default 10, below 0 is no
+	// limit. ConnectBurst is what may come at once, default twice MaxNamespaces. Beyond it the client is not read for a while.
+	ConnectsPerSecond float64
+	ConnectBurst      int
 	// InitialPacket is sent to each session right behind the open packet, ahead of anything of Socket.IO; nil is none.
 	InitialPacket *engine.Message
 
@@ -209,6 +213,7 @@ func (c Config) edge() (edge.Config, error) {
 		AcceptRate: c.AcceptRate, AcceptBurst: c.AcceptBurst,
 		EventsPerSecond: c.EventsPerSecond, EventBurst: c.EventBurst,
 		BytesPerSecond: c.BytesPerSecond, ByteBurst: c.ByteBurst,
+		ConnectsPerSecond: c.ConnectsPerSecond, ConnectBurst: c.ConnectBurst,
 		InitialPacket: c.InitialPacket, AuthHandshake: c.AuthHandshake,
 		Hooks: edge.Hooks{
 			AllowRequest: c.AllowRequest, GenerateID: c.GenerateID, InitialHeaders: c.InitialHeaders, Headers: c.Headers,

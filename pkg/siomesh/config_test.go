@@ -66,6 +66,8 @@ func TestEdgeConfig(t *testing.T) {
 		{Config{MaxConnectionsPerIP: 7}, edge.Config{MaxConnectionsPerIP: 7}},
 		{Config{AcceptRate: 7}, edge.Config{AcceptRate: 7}},
 		{Config{AcceptBurst: 7}, edge.Config{AcceptBurst: 7}},
+		{Config{ConnectsPerSecond: 7}, edge.Config{ConnectsPerSecond: 7}},
+		{Config{ConnectBurst: 7}, edge.Config{ConnectBurst: 7}},
 		{Config{EventsPerSecond: 7}, edge.Config{EventsPerSecond: 7}},
 		{Config{EventBurst: 7}, edge.Config{EventBurst: 7}},
 		{Config{BytesPerSecond: 7}, edge.Config{BytesPerSecond: 7}},

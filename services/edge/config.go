@@ -85,6 +85,11 @@ type Config struct {
 	BytesPerSecond  float64 // of the arguments and attachments of packets
 	ByteBurst       int     // at least 1024
 
+	// CONNECTs that a connection may send, refused or not: default 10 per second, below 0 no limit, and at once twice
+	// MaxNamespaces. Beyond it the client is not read for a while.
+	ConnectsPerSecond float64
+	ConnectBurst      int
+
 	PacketParser string // ParserJSON or ParserMsgpack: how clients write packets, default JSON
 
 	Parser   protocol.Limits // of a packet of a client: attachments, default 10, depth, default 100, bytes, default and at most 16 MiB
@@ -112,6 +117,8 @@ func (c Config) withDefaults() Config {
 	if c.MaxUnjoined == 0 {
 		c.MaxUnjoined = 10_000
 	}
+	c.ConnectsPerSecond = cmp.Or(c.ConnectsPerSecond, 10)
+	c.ConnectBurst = cmp.Or(c.ConnectBurst, 2*c.MaxNamespaces)
 	if c.PacketParser == "" {
 		c.PacketParser = ParserJSON
 	}
@@ -160,6 +167,9 @@ func (c Config) validateRates() error {
 	limits := authn.Limits{EventsPerSecond: &c.EventsPerSecond, EventBurst: &events, BytesPerSecond: &c.BytesPerSecond, ByteBurst: &bytes}
 	if err := limits.Validate(); err != nil {
 		return fmt.Errorf("limits of a socket: %w", err)
+	}
+	if r := c.ConnectsPerSecond; !(r < 0 || r >= 0.001 && r <= 1e6) || c.ConnectBurst < 1 || c.ConnectBurst > 1e6 { // not a number, too
+		return fmt.Errorf("%v CONNECTs per second, %d at once: want 0.001 to 1000000, and 1 to 1000000", r, c.ConnectBurst)
 	}
 	return nil
 }

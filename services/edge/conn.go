@@ -29,6 +29,7 @@ type conn struct {
 
 	throttle *throttle           // guarded by mu; nil until a limit was exceeded
 	connects *buckets            // guarded by mu: for CONNECTs; nil before the first, and if nothing is limited
+	knocks   knocks              // guarded by mu
 	spent    map[string]*buckets // guarded by mu: of sockets that have ended, by namespace; at most MaxNamespaces
 	lobby    lobby               // guarded by mu
 	moved    bool                // guarded by mu: the session has left this edge

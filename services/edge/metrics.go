@@ -23,7 +23,7 @@ type Metrics struct {
 	Late            atomic.Uint64    // packets of clients that came too late to mean anything
 	Held            atomic.Uint64    // packets held because the app or its link was full
 	Paused          atomic.Uint64    // times the reading of a client stopped
-	Throttled       [2]atomic.Uint64 // times it stopped because the client exceeded a limit, see Limits
+	Throttled       [3]atomic.Uint64 // times it stopped because the client exceeded a limit, see Limits
 	Expired         atomic.Uint64    // sockets ended with their permission
 	Dropped         atomic.Uint64    // packets given up because the app or rooms was lost, or had ended the socket
 	Unreadable      atomic.Uint64    // operations of apps that cannot be read
@@ -64,7 +64,7 @@ func HandshakeOutcomes() [6]string {
 }
 
 // Limits names the counters of Metrics.Throttled.
-func Limits() [2]string { return [2]string{"events", "bytes"} }
+func Limits() [3]string { return [3]string{"events", "bytes", "connects"} }
 
 func (m *Metrics) auth(outcome int)                    { m.Auth[outcome].Add(1) }
 func (m *Metrics) handshake(outcome int)               { m.Handshakes[outcome].Add(1) }

@@ -17,12 +17,16 @@ import (
 // buckets are the limits of one socket; one that is nil does not limit.
 type buckets struct{ events, bytes *rate.Limiter }
 
+// CONNECTs have a limit of their own besides, which is there by default: no rate has to be set for that a client that is refused
+// cannot ask auth all day. It is far from what stock clients do.
+
 // limited names the limit that stops a client, in the order of Metrics.Throttled.
 type limited int
 
 const (
 	byEvents limited = iota
 	byBytes
+	byConnects
 )
 
 // buckets returns full buckets for a socket, by the edge's configuration and what a verdict says otherwise; nil if nothing is
@@ -124,6 +128,23 @@ func (c *conn) chargeConnect(bytes int64) {
 		c.connects = c.s.cfg.buckets(nil)
 	}
 	c.charge(c.connects, 1, bytes)
+	if c.s.cfg.ConnectsPerSecond > 0 && !c.closed {
+		now := time.Now()
+		c.stopFor(now, c.knocks.take(now, c.s.cfg.ConnectsPerSecond, c.s.cfg.ConnectBurst), byConnects)
+	}
+}
+
+// knocks is a bucket that takes little room: the time at which it will be full.
+type knocks struct{ full time.Time }
+
+// take takes one token, which may be owed, and returns the time until none is.
+func (k *knocks) take(now time.Time, perSecond float64, burst int) time.Duration {
+	each := time.Duration(float64(time.Second) / perSecond)
+	if k.full.Before(now) {
+		k.full = now
+	}
+	k.full = k.full.Add(each)
+	return k.full.Sub(now) - time.Duration(burst)*each
 }
 
 // charge takes what a packet costs from buckets, and stops reading the client if they lack something then; mu is held.
@@ -133,6 +154,11 @@ func (c *conn) charge(b *buckets, events int, bytes int64) {
 	}
 	now := time.Now()
 	wait, by := b.take(now, events, bytes)
+	c.stopFor(now, wait, by)
+}
+
+// stopFor stops reading the client for a while, if that is more than no time; mu is held.
+func (c *conn) stopFor(now time.Time, wait time.Duration, by limited) {
 	if wait <= 0 {
 		return
 	}

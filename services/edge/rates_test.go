@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -140,6 +141,71 @@ func TestConnectRate(t *testing.T) {
 	})
 }
 
+// TestConnectLimit: without any rate that was set, CONNECTs are limited, refused or not.
+func TestConnectLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{})
+		w.newRing(1)
+		w.auth(func(authn.ConnectRequest) string { return `{"allow":false,"message":"no"}` })
+		w.newApp(true, "/")
+		for namespace, want := range map[string]string{"40": `44{"message":"no"}`, "40/x,": `44/x,{"message":"Invalid namespace"}`} {
+			before := w.m.Throttled[byConnects].Load()
+			c := w.open()
+			start := time.Now()
+			for i := range 168 {
+				c.send(namespace)
+				if i < 128 && w.m.Throttled[byConnects].Load() != before {
+					t.Fatalf("CONNECT %d is too much", i+1)
+				}
+				for w.settle(); c.unread() && time.Since(start) < time.Minute; {
+					w.settle()
+				}
+			}
+			if took := time.Since(start); took < 3900*time.Millisecond || took > 4300*time.Millisecond {
+				t.Errorf("168 CONNECTs of which 128 are free took %v, want some 4 s at 10 per second", took)
+			}
+			if got := c.take(); len(got) != 168 || got[0] != want || got[167] != want {
+				t.Errorf("got %d answers: %.100q", len(got), got)
+			}
+			c.wantOpen()
+			if w.m.Throttled[byConnects].Load() == before {
+				t.Error("counted no pause")
+			}
+		}
+		if n := w.m.Throttled[byEvents].Load() + w.m.Throttled[byBytes].Load(); n != 0 {
+			t.Errorf("counted %d pauses for other limits", n)
+		}
+	})
+}
+
+// TestConnectLimitOfMany: a client that joins as many namespaces as it may, leaves them all, and joins them again is not stopped;
+// neither is one that tries again with a stock client's back-off.
+func TestConnectLimitOfMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newMesh(t, Config{})
+		names := make([]string, 64)
+		for i := range names {
+			names[i] = fmt.Sprintf("/%d", i)
+		}
+		w.newApp(true, names...)
+		c := w.open()
+		for range 2 {
+			for _, n := range names {
+				c.send("40"+n+",", "41"+n+",")
+			}
+			w.settle()
+		}
+		for range 100 {
+			w.pass(500 * time.Millisecond) // the shortest there is, with the most of chance
+			c.send("40/unknown,")
+		}
+		c.wantOpen()
+		if w.m.Throttled[byConnects].Load() != 0 || c.unread() {
+			t.Errorf("stopped %d times", w.m.Throttled[byConnects].Load())
+		}
+	})
+}
+
 // TestRatesOfTheVerdict: what auth says of a socket goes before the edge's own limits, field by field.
 func TestRatesOfTheVerdict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -255,7 +321,8 @@ func TestThrottledClientGoes(t *testing.T) {
 }
 
 func TestNonsenseRates(t *testing.T) {
-	for _, c := range []Config{{EventsPerSecond: -1}, {EventBurst: -1}, {BytesPerSecond: 0.1}, {ByteBurst: -5}} {
+	nan := math.NaN()
+	for _, c := range []Config{{ConnectsPerSecond: 1e-9}, {ConnectsPerSecond: nan}, {ConnectBurst: -1}, {EventsPerSecond: -1}, {EventBurst: -1}, {BytesPerSecond: 0.1}, {ByteBurst: -5}} {
 		if err := c.withDefaults().validate(); err == nil {
 			t.Errorf("%v, %v, %v, %v: no error", c.EventsPerSecond, c.EventBurst, c.BytesPerSecond, c.ByteBurst)
 		}
