@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/siomesh/siomesh/internal/garbage"
 	"github.com/siomesh/siomesh/internal/mesh"
 	"github.com/siomesh/siomesh/internal/mesh/bus"
 	"github.com/siomesh/siomesh/internal/mesh/link"
@@ -83,6 +84,7 @@ func (h *host) serve(ctx context.Context, log *slog.Logger) error {
 		}
 		clients = tls.NewListener(clients, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13})
 	}
+	garbage.Tighten()
 	g, ctx := errgroup.WithContext(ctx)
 	if h.floor {
 		g.Go(func() error { return telemetry.Serve(ctx, internal, accounts(http.NotFoundHandler()), log) })

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/siomesh/siomesh/internal/garbage"
 	"github.com/siomesh/siomesh/internal/mesh/link"
 	"github.com/siomesh/siomesh/internal/mesh/presence"
 	"github.com/siomesh/siomesh/internal/telemetry"
@@ -62,6 +63,7 @@ func (c *edgeCommand) run(ctx context.Context, log *slog.Logger) error {
 		return errors.Join(err, clients.Close(), internal.Close())
 	}
 	warnOfFileLimit(log, hardFileLimit(), c.MaxConnections, c.MaxTCPConnections)
+	garbage.Tighten()
 	ready := &late{}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return telemetry.Serve(ctx, internal, telemetry.Handler(registry, ready.ok), log) })
