@@ -10,7 +10,7 @@ accounted. Memory is the anonymous memory of smaps_rollup after two collections 
 free memory to the system, less that of the edge without clients after a warm-up of 100 connections. A run whose other programs
 used much of the machine is marked by its noise: CPU seconds of neither edge nor load in a second.
 """
-import argparse, json, os, re, signal, statistics, subprocess, sys, tempfile, time, urllib.request
+import argparse, json, os, re, signal, statistics, subprocess, sys, tempfile, time, urllib.error, urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -42,6 +42,13 @@ FANOUT = {"fanout1k": 1000, "fanout10k": FULL}
 
 
 def start(binaries, args, internal=INTERNAL):
+    try:
+        urllib.request.urlopen(internal, timeout=1).close()
+        sys.exit(f"a server is at {internal} already")
+    except urllib.error.HTTPError:
+        sys.exit(f"a server is at {internal} already")
+    except OSError:
+        pass  # as it should be
     proc = subprocess.Popen([str(ROOT / "scripts/bench-edge"), *args], env={**os.environ, "BIN": binaries},
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     end = time.time() + 30
@@ -153,7 +160,12 @@ def write(path, table, runs):
     path.write_text(json.dumps({"lines": table, "runs": runs}, indent=1) + "\n")
 
 
+def interrupted(*_):
+    sys.exit("interrupted")  # so that what was started is stopped
+
+
 def main():
+    signal.signal(signal.SIGTERM, interrupted)
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [*LINES, *FANOUT, "allocations"]
     ap.add_argument("--only", default=",".join(names), help="comma-separated lines: " + ", ".join(names))
