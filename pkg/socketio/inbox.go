@@ -144,6 +144,9 @@ func (s *Socket) work() {
 	var j job
 	defer func() {
 		if !normal { // a handler ended the goroutine (runtime.Goexit); the socket goes on with another
+			if j.connect && !s.accepted.Load() {
+				s.refuse(&ConnectError{Message: internalError})
+			}
 			if j.seq > 0 {
 				s.mark(j) // as handled as it will ever be
 			}
@@ -231,7 +234,7 @@ func (s *Socket) join(rooms []string) {
 	}
 }
 
-// internalError is what clients hear of a panic.
+// internalError is what clients hear of a panic, or of a middleware that ends its goroutine.
 const internalError = "internal server error"
 
 // refuse answers the client with connect_error.
@@ -243,12 +246,13 @@ func (s *Socket) refuse(cause error) {
 	case errors.As(cause, &panicked):
 		refusal.Message = internalError
 		s.report("connection", cause)
-	case errors.As(cause, &chosen):
+	case errors.As(cause, &chosen) && chosen != nil:
 		refusal.Message = chosen.Message
 		if chosen.Data != nil {
-			data, err := appendJSON(nil, chosen.Data)
-			s.report("connection", err)
-			refusal.Data = data
+			s.report("connection", guard(func() (err error) { // it may have methods that encode it
+				refusal.Data, err = appendJSON(nil, chosen.Data)
+				return err
+			}))
 		}
 	}
 	refusal.Message = strings.ToValidUTF8(refusal.Message, "\ufffd")

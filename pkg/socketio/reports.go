@@ -2,6 +2,7 @@ package socketio
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"runtime/debug"
 	"sync"
@@ -70,12 +71,16 @@ func (r *reports) tell(err error) {
 	}
 }
 
-// guard runs code of the application and turns its panic into an error.
+// guard runs code of the application and turns its panic into an error. An error whose methods panic, such as a nil pointer
+// of its type, is the same: whoever gets the result may ask it.
 func guard(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
-	return f()
+	if err = f(); err != nil {
+		_, _ = err.Error(), errors.Is(err, ErrDisconnected)
+	}
+	return err
 }
