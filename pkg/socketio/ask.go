@@ -76,20 +76,19 @@ func (b BroadcastOperator) EachAck(ctx context.Context, event string, args ...an
 		}
 		for {
 			over := k.wait(ctx, server.out.closed)
-			replies, complete, failure := k.take()
-			if failure != nil && server.usable() != nil { // it is lost because the Server has ended
-				failure = ErrClosed
-			}
+			replies, end, missing := k.take(over)
 			for _, r := range replies {
 				if !yield(r, nil) {
 					return
 				}
 			}
-			if err := k.verdict(complete, failure, over); err != nil {
-				yield(Reply{}, err)
-				return
+			if missing != nil {
+				if errors.Is(missing.Err, ErrLost) && server.usable() != nil { // it is lost because the Server has ended
+					missing.Err = ErrClosed
+				}
+				yield(Reply{}, missing)
 			}
-			if complete {
+			if end {
 				return
 			}
 		}
@@ -172,23 +171,6 @@ func (k *ask) wait(ctx context.Context, closed <-chan struct{}) (over error) {
 			return cause
 		}
 		return ErrTimeout
-	}
-}
-
-// verdict returns the error with which an ask ends, nil if it goes on or is complete.
-func (k *ask) verdict(complete bool, failure, over error) error {
-	missing := k.missing()
-	switch {
-	case complete && failure == nil && len(missing) == 0:
-		return nil
-	case complete && failure == nil:
-		return &MissingError{SocketIDs: missing, Err: ErrDisconnected}
-	case complete:
-		return &MissingError{SocketIDs: missing, Err: failure}
-	case over != nil:
-		return &MissingError{SocketIDs: missing, Err: over}
-	default:
-		return nil
 	}
 }
 

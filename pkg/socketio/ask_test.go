@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/presence"
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
@@ -150,6 +151,61 @@ func TestBroadcastAckTimeout(t *testing.T) {
 	}
 }
 
+// waited returns whom the ask waits for.
+func (k *ask) waited() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.missing()
+}
+
+// TestNobodyIsForgotten: a reply that comes as the time is over is among the replies, or its client among the missing.
+func TestNobodyIsForgotten(t *testing.T) {
+	edge := mesh.NewInstanceID()
+	body, err := newEncoder().ack(wire.AppendReply(nil, "a"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 200 {
+		s := &Server{}
+		k := s.asks.add(1, 0)
+		err := s.askedOf(edge, &wire.Record{Kind: wire.KindAskIDs, Ack: 1, Body: wire.AppendStrings(nil, []string{"a"})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		replied := make(chan error, 1)
+		go func() { replied <- s.askedOf(edge, &wire.Record{Kind: wire.KindAskReply, Ack: 1, Body: body}) }() // received below
+		replies, end, missing := k.take(ErrTimeout)
+		if err := <-replied; err != nil {
+			t.Fatal(err)
+		}
+		if !end || len(replies)+len(missing.SocketIDs) != 1 {
+			t.Fatalf("got %d replies, missing %v", len(replies), missing)
+		}
+	}
+}
+
+// TestAskedEdgeDies: an edge that dies before rooms has named it is not waited for.
+func TestAskedEdgeDies(t *testing.T) {
+	r, s, _, _ := serve(t, nothing)
+	r.lock(func() { r.mute = true })
+	a := r.join(s, "/")
+	asked := asking(t, s.Timeout(time.Minute))
+	p := a.expect(wire.KindAsk)
+	eventually(t, "the edge has told whom it asks", func() bool { return len(s.asks.get(p.ack).waited()) == 1 })
+	early, late := mesh.Address{Kind: mesh.KindEdge, Instance: mesh.NewInstanceID()}, r.edge.Self()
+	for _, edge := range []mesh.Address{early, late} { // CLU-021
+		s.peerChanged(presence.Died, presence.Peer{Address: edge})
+	}
+	named := wire.AppendStrings(nil, []string{early.Instance.String(), late.Instance.String()})
+	if err := s.asked(&wire.Record{Ack: p.ack, Body: named}); err != nil {
+		t.Fatal(err)
+	}
+	var missing *MissingError
+	if got := receive(t, "the end", asked); !errors.As(got.err, &missing) || !slices.Equal(missing.SocketIDs, []string{a.id}) {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestBroadcastAckOfTheGone(t *testing.T) {
 	r, s, _, _ := serve(t, nothing)
 	a, b := r.join(s, "/"), r.join(s, "/")
@@ -166,11 +222,11 @@ func TestBroadcastAckOfTheGone(t *testing.T) {
 	p = a.expect(wire.KindAsk)
 	eventually(t, "the edge has told whom it asks", func() bool {
 		k := s.asks.get(p.ack)
-		return k != nil && len(k.missing()) == 2
+		return k != nil && len(k.waited()) == 2
 	})
 	a.acknowledge(p.ack, 1)
 	edge := r.edge.Self().Instance
-	eventually(t, "one has replied", func() bool { return len(s.asks.get(p.ack).missing()) == 1 })
+	eventually(t, "one has replied", func() bool { return len(s.asks.get(p.ack).waited()) == 1 })
 	s.edgeEnded(edge, everyLease) // CLU-021
 	got = receive(t, "the replies", asked)
 	if len(got.replies) != 1 || !errors.Is(got.err, ErrDisconnected) {
@@ -209,7 +265,7 @@ func TestAskedEdgeOpensALink(t *testing.T) {
 	k, request, result := begin()
 	receiver{server: s}.Opened(edge) // the first: what comes on it is the answer
 	told(wire.KindAskIDs, request, "a", "b")
-	if got := k.missing(); !slices.Equal(got, []string{"a", "b"}) {
+	if got := k.waited(); !slices.Equal(got, []string{"a", "b"}) {
 		t.Errorf("got %v", got)
 	}
 	receiver{server: s}.Opened(edge) // again: something may be lost

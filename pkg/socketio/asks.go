@@ -101,11 +101,21 @@ func (a *asks) opened(id mesh.InstanceID) {
 	})
 }
 
-// edgeGone ends the part of a dead edge.
-func (a *asks) edgeGone(id mesh.InstanceID) {
+// edgeDied is edgeGone of an instance that nothing more comes from: rooms may name it yet.
+func (a *asks) edgeDied(id mesh.InstanceID) {
+	a.forget(id)
+	a.each(func(k *ask) { k.update(func() { k.end(k.edge(id), nil) }) })
+}
+
+func (a *asks) forget(id mesh.InstanceID) {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	delete(a.seen, id)
-	a.mu.Unlock()
+}
+
+// edgeGone ends the part of an edge whose registration has ended; it may register again and be asked then.
+func (a *asks) edgeGone(id mesh.InstanceID) {
+	a.forget(id)
 	a.each(func(k *ask) {
 		k.update(func() {
 			if e := k.edges[id]; e != nil {
@@ -129,6 +139,7 @@ func (a *asks) lost(partition uint8) {
 // operationsLost hears that operations of a partition were lost.
 func (s *Server) operationsLost(partition uint8) {
 	s.asks.lost(partition)
+	s.polls.lost(partition)
 	s.reportAgain(partition)
 }
 
@@ -169,22 +180,33 @@ func (k *ask) update(change func()) {
 	}
 }
 
-// take returns the replies that have come, and whether all have.
-func (k *ask) take() (replies []Reply, complete bool, err error) {
+// take returns the replies that have come since the last time, and whether that is the end: all have come that will, or over
+// says why nobody waits any longer. At the end each of the asked is among the replies or the missing.
+func (k *ask) take(over error) (replies []Reply, end bool, missing *MissingError) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	replies, k.replies = k.replies, nil
-	complete = k.named
+	complete := k.named
 	for _, e := range k.edges {
 		complete = complete && (e.ended || !e.named)
 	}
-	return replies, complete || k.failure != nil, k.failure
+	switch {
+	case k.failure != nil:
+		return replies, true, &MissingError{SocketIDs: k.missing(), Err: k.failure}
+	case complete:
+		if ids := k.missing(); len(ids) > 0 {
+			return replies, true, &MissingError{SocketIDs: ids, Err: ErrDisconnected}
+		}
+		return replies, true, nil
+	case over != nil:
+		return replies, true, &MissingError{SocketIDs: k.missing(), Err: over}
+	default:
+		return replies, false, nil
+	}
 }
 
-// missing returns the ids of those that have not replied, sorted.
+// missing returns the ids of those that have not replied, sorted. The caller holds mu.
 func (k *ask) missing() []string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	missing := slices.Clone(k.silent)
 	for _, e := range k.edges {
 		for id := range e.waiting {

@@ -10,6 +10,7 @@ import (
 
 	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
 	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/presence"
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
@@ -186,6 +187,19 @@ func TestGoneWithoutDisconnect(t *testing.T) {
 	if d := receive(t, "the disconnect", ended); d.Reason != "transport close" {
 		t.Errorf("got %+v", d)
 	}
+}
+
+// TestDeadEdgeThatRoomsNeverKnew: rooms announces the end of an edge, unless it has come since the edge was last there.
+func TestDeadEdgeThatRoomsNeverKnew(t *testing.T) {
+	ended := make(chan Disconnect, 4)
+	r, s, _, sockets := serve(t, func(s *Socket) { s.OnDisconnect(func(d Disconnect) { ended <- d }) })
+	r.join(s, "/")
+	receive(t, "the socket", sockets)
+	s.peerChanged(presence.Died, presence.Peer{Address: r.edge.Self()})
+	if d := receive(t, "the disconnect", ended); d.Reason != "transport close" {
+		t.Errorf("got %+v", d)
+	}
+	eventually(t, "forgotten", func() bool { return s.sockets.len() == 0 })
 }
 
 func TestTooManyPacketsBreakTheLink(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 )
 
 // keeper does on a goroutine of its own what must happen a little later: it reports handled packets that no operation of
-// their socket has reported within a tick, and ends sockets that rooms says are gone when their edge does not say so.
+// their socket has reported within a tick, and ends sockets that are gone when nobody who should has said so.
 type keeper struct {
 	out *outbox
 
@@ -28,13 +28,13 @@ type owing struct {
 }
 
 type farewell struct {
-	socket *Socket
-	at     time.Time
+	sockets []*Socket
+	at      time.Time
 }
 
 const (
 	keeperTick   = 5 * time.Millisecond
-	goneGrace    = time.Second // for the edge's own disconnect record to arrive
+	goneGrace    = time.Second // for what the edge says of its socket, or rooms of a dead edge, to arrive
 	reportCount  = creditPackets / 2
 	reportVolume = creditBytes / 2
 	mayFail      = 16 // marks that cannot be sent before a tick leaves the others for the next
@@ -49,9 +49,10 @@ func (k *keeper) owes(s *Socket) {
 	k.token()
 }
 
-func (k *keeper) says(s *Socket, at time.Time) {
+// misses ends the sockets after goneGrace, unless they have ended.
+func (k *keeper) misses(sockets ...*Socket) {
 	k.mu.Lock()
-	k.gone = append(k.gone, farewell{socket: s, at: at})
+	k.gone = append(k.gone, farewell{sockets: sockets, at: time.Now().Add(goneGrace)})
 	k.mu.Unlock()
 	k.token()
 }
@@ -137,7 +138,7 @@ func (k *keeper) farewells(now time.Time) bool {
 		if f.at.After(now) {
 			kept = append(kept, f)
 		} else {
-			due = append(due, f.socket)
+			due = append(due, f.sockets...)
 		}
 	}
 	clear(k.gone[len(kept):])

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -162,7 +161,7 @@ func (h receiver) fromRooms(from mesh.InstanceID, r *wire.Record) error {
 		return h.server.asked(r)
 	case wire.KindGone:
 		if s := h.server.sockets.get(r.Socket); s != nil {
-			h.server.keeper.says(s, time.Now().Add(goneGrace))
+			h.server.keeper.misses(s)
 		}
 	case wire.KindEdgeEnded:
 		id, err := mesh.ParseInstanceID(string(r.Body))
@@ -223,6 +222,9 @@ func (s *Server) peerChanged(change presence.Change, p presence.Peer) {
 		}
 		s.polls.gone(p.Instance)
 		s.endpoint.Drop(p.Instance)
+		if p.Kind == mesh.KindEdge {
+			s.edgeDied(p.Instance)
+		}
 		s.orphans()
 	case p.Kind == mesh.KindRooms:
 		s.owned(p)
@@ -232,6 +234,15 @@ func (s *Server) peerChanged(change presence.Change, p presence.Peer) {
 func (s *Server) owned(p presence.Peer) {
 	for _, part := range p.Info.GetPartitions() {
 		s.out.own(part.GetNumber(), p.Address, uint32(part.GetEpoch()))
+	}
+}
+
+// edgeDied sees to it that the sockets of a dead edge end, and nobody waits for it, if rooms does not announce its end: a rooms
+// service that has come since has never known the edge.
+func (s *Server) edgeDied(id mesh.InstanceID) {
+	s.asks.edgeDied(id)
+	if sockets := s.sockets.all(id); len(sockets) > 0 {
+		s.keeper.misses(sockets...)
 	}
 }
 

@@ -61,15 +61,19 @@ type ServerReply struct {
 	Args     Args // at most one argument
 }
 
-// MissingServersError says that instances did not acknowledge in time.
+// MissingServersError says that instances did not acknowledge.
 type MissingServersError struct {
 	Instances []string // sorted
-	Err       error    // why the wait has ended
+	Err       error    // why the wait has ended: ErrTimeout, ErrClosed, or the cause of the context
 }
 
-// Error returns the reference's text (CLU-020).
+// Error returns the reference's text (CLU-020), with another reason if it was not the time.
 func (e *MissingServersError) Error() string {
-	return fmt.Sprintf("timeout reached: missing %d responses", len(e.Instances))
+	reason := "timeout reached"
+	if e.Err != nil && !errors.Is(e.Err, ErrTimeout) {
+		reason = e.Err.Error()
+	}
+	return fmt.Sprintf("%s: missing %d responses", reason, len(e.Instances))
 }
 
 // Unwrap returns Err.
@@ -103,21 +107,27 @@ func (n *Namespace) ServerSideEmit(event string, args ...any) error {
 
 // ServerSideEmitWithAck is ServerSideEmit that waits for one answer of each (CLU-019); without others it returns at once
 // (CLU-022), and one that dies meanwhile is not waited for (CLU-021). After the deadline of ctx, or else Config.EmitTimeout, it
-// returns the answers there are and a *MissingServersError (CLU-020).
+// returns the answers there are and a *MissingServersError (CLU-020). ErrLost says that the rooms service went away before it told
+// who was asked, if anybody was.
 func (n *Namespace) ServerSideEmitWithAck(ctx context.Context, event string, args ...any) ([]ServerReply, error) {
 	server := n.server
 	ctx, cancel := server.patient(ctx)
 	defer cancel()
 	id := server.requests.Add(1)
-	k := server.polls.add(id)
+	k := server.polls.add(id, n.partition)
 	defer server.polls.remove(id)
 	if err := n.serverEmit(ctx, id, event, args); err != nil {
 		return nil, err
 	}
 	for {
-		replies, missing, complete := k.state()
-		if complete {
+		replies, missing, complete, failure := k.state()
+		switch {
+		case complete:
 			return replies, nil
+		case failure != nil && server.usable() != nil: // it is lost because the Server has ended
+			return nil, ErrClosed
+		case failure != nil:
+			return nil, fmt.Errorf("emit %.80q to other instances: %w", event, failure)
 		}
 		var reason error
 		select {
@@ -199,15 +209,18 @@ type polls struct {
 }
 
 type poll struct {
-	wake chan struct{} // one token
+	partition uint8
+	wake      chan struct{} // one token
 
 	mu      sync.Mutex
 	targets map[string]bool // guarded by mu; nil until rooms has named them, true: waited for
+	dead    []string        // guarded by mu; instances that died before that
 	replies []ServerReply   // guarded by mu
+	failure error           // guarded by mu; why rooms will not name them
 }
 
-func (p *polls) add(id uint64) *poll {
-	k := &poll{wake: make(chan struct{}, 1)}
+func (p *polls) add(id uint64, partition uint8) *poll {
+	k := &poll{partition: partition, wake: make(chan struct{}, 1)}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.open == nil {
@@ -233,8 +246,8 @@ func (p *polls) update(id uint64, change func(*poll)) {
 	}
 }
 
-// gone stops waiting for a dead instance.
-func (p *polls) gone(id mesh.InstanceID) {
+// each changes all polls.
+func (p *polls) each(change func(*poll)) {
 	p.mu.Lock()
 	var open []*poll
 	for _, k := range p.open {
@@ -242,8 +255,27 @@ func (p *polls) gone(id mesh.InstanceID) {
 	}
 	p.mu.Unlock()
 	for _, k := range open {
-		k.update(func(k *poll) { k.drop(id.String()) })
+		k.update(change)
 	}
+}
+
+// gone stops waiting for a dead instance.
+func (p *polls) gone(id mesh.InstanceID) {
+	p.each(func(k *poll) {
+		if k.targets == nil {
+			k.dead = append(k.dead, id.String())
+		}
+		k.drop(id.String())
+	})
+}
+
+// lost fails those that rooms may never have taken.
+func (p *polls) lost(partition uint8) {
+	p.each(func(k *poll) {
+		if k.targets == nil && k.partition == partition {
+			k.failure = ErrLost
+		}
+	})
 }
 
 func (k *poll) update(change func(*poll)) {
@@ -263,8 +295,8 @@ func (k *poll) drop(id string) {
 	}
 }
 
-// state returns what has come, who is missing, and whether that is nobody.
-func (k *poll) state() (replies []ServerReply, missing []string, complete bool) {
+// state returns what has come, who is missing, whether that is nobody, and why nothing more will come.
+func (k *poll) state() (replies []ServerReply, missing []string, complete bool, failure error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for id, waits := range k.targets {
@@ -273,7 +305,7 @@ func (k *poll) state() (replies []ServerReply, missing []string, complete bool) 
 		}
 	}
 	slices.Sort(missing)
-	return slices.Clone(k.replies), missing, k.targets != nil && len(missing) == 0
+	return slices.Clone(k.replies), missing, k.targets != nil && len(missing) == 0, k.failure
 }
 
 // serverTargets takes what rooms says: which instances got a request.
@@ -285,8 +317,10 @@ func (s *Server) serverTargets(r *wire.Record) error {
 	s.polls.update(r.Ack, func(k *poll) {
 		k.targets = make(map[string]bool, len(ids))
 		for _, id := range ids {
-			k.targets[id] = !slices.ContainsFunc(k.replies, func(reply ServerReply) bool { return reply.Instance == id })
+			replied := slices.ContainsFunc(k.replies, func(reply ServerReply) bool { return reply.Instance == id })
+			k.targets[id] = !replied && !slices.Contains(k.dead, id)
 		}
+		k.failure = nil
 	})
 	return nil
 }

@@ -6,8 +6,10 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/presence"
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
@@ -50,6 +52,11 @@ func TestServerEventsAreBounded(t *testing.T) {
 	if err := receive(t, "the handler's error", failures); !strings.HasSuffix(err.Error(), "late") {
 		t.Errorf("got %v", err)
 	}
+	arrive(t, s, "/", "e") // the last that can come
+	receive(t, "the next event", seen)
+	if n := len(seen); n > 0 {
+		t.Errorf("%d events are handled that were to be dropped", n)
+	}
 }
 
 func TestServerEventHandlerGoesAway(t *testing.T) {
@@ -72,5 +79,79 @@ func TestServerEventHandlerGoesAway(t *testing.T) {
 	}
 	if s.serverTargets(&wire.Record{Body: []byte{9}}) == nil {
 		t.Error("an unreadable list was read")
+	}
+}
+
+// polling asks the other instances in the background.
+func polling(t *testing.T, s *Server) (request uint64, result <-chan pollResult) {
+	t.Helper()
+	c := make(chan pollResult, 1)
+	go func() { // the test receives
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		replies, err := s.ServerSideEmitWithAck(ctx, "q")
+		c <- pollResult{replies, err}
+	}()
+	eventually(t, "the poll", func() bool {
+		s.polls.mu.Lock()
+		defer s.polls.mu.Unlock()
+		for request = range s.polls.open {
+		}
+		return request != 0
+	})
+	return request, c
+}
+
+type pollResult struct {
+	replies []ServerReply
+	err     error
+}
+
+// TestPolledInstanceDies: one that dies before rooms has told who was asked is not waited for.
+func TestPolledInstanceDies(t *testing.T) {
+	_, s, _, _ := serve(t, nothing)
+	request, result := polling(t, s)
+	dead, alive := mesh.NewInstanceID(), mesh.NewInstanceID()
+	s.peerChanged(presence.Died, presence.Peer{Address: mesh.Address{Kind: mesh.KindApp, App: "test", Instance: dead}})
+	named := wire.AppendStrings(nil, []string{dead.String(), alive.String()})
+	body, err := newEncoder().ack(nil, []any{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(
+		s.serverTargets(&wire.Record{Ack: request, Body: named}),
+		s.serverAnswer(&wire.Record{Ack: request, Origin: alive, Body: body}),
+	); err != nil {
+		t.Fatal(err)
+	}
+	if got := receive(t, "the replies", result); got.err != nil || len(got.replies) != 1 || got.replies[0].Instance != alive.String() { // CLU-021
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestPollIsLost: without a rooms service that knows who was asked nobody waits for its answers.
+func TestPollIsLost(t *testing.T) {
+	r, s, _, _ := serve(t, nothing)
+	c := r.join(s, "/")
+	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 })
+	r.lock(func() { r.hold = true })
+	_, result := polling(t, s)
+	eventually(t, "it is sent", func() bool { return unconfirmed(s) == 1 })
+	r.stopRooms()
+	if got := receive(t, "the loss", result); !errors.Is(got.err, ErrLost) || len(got.replies) > 0 {
+		t.Errorf("got %+v", got)
+	}
+	r.lock(func() { r.hold = false })
+	r.startRooms()
+	request, result := polling(t, s)
+	if err := s.serverTargets(&wire.Record{Ack: request, Body: wire.AppendStrings(nil, []string{"x"})}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(t.Context()); err != nil && !errors.Is(err, ErrLost) {
+		t.Error(err)
+	}
+	got := receive(t, "the end", result)
+	if want := "socketio: closed: missing 1 responses"; !errors.Is(got.err, ErrClosed) || got.err.Error() != want {
+		t.Errorf("got %v, want %s", got.err, want)
 	}
 }
