@@ -239,6 +239,37 @@ func TestCopiesAreBounded(t *testing.T) {
 	eventually(t, "credit for the event", c.credited)
 }
 
+// TestCopiesAreBoundedInBytes: few large ones are too many, but one is not.
+func TestCopiesAreBoundedInBytes(t *testing.T) {
+	begun, hold, seen := make(chan struct{}), make(chan struct{}), make(chan int, 16)
+	r, s, failures, sockets := serve(t, func(s *Socket) {
+		s.OnAnyOutgoing(func(_ string, args Args) { seen <- len(args.Raw(0)) })
+		s.On("hold", func(context.Context, *Event) error { close(begun); <-hold; return nil })
+	})
+	c := r.join(s, "/")
+	socket := receive(t, "the socket", sockets)
+	c.emit("", "hold")
+	receive(t, "the handler", begun)
+	large, err := (&encoder{maxPacket: maxPacket}).event(nil, "e", []any{strings.Repeat("x", maxCopied/8*5)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		socket.pushCopy(large)
+	}
+	if err := receive(t, "the error", failures); !errors.Is(err, errMissed) {
+		t.Errorf("got %v", err)
+	}
+	close(hold)
+	receive(t, "a copy", seen)
+	eventually(t, "credit for the event", c.credited)
+	socket.pushCopy(large)
+	receive(t, "a copy", seen) // there is room again
+	if n := len(seen); n > 0 {
+		t.Errorf("%d copies are seen that were to be left out", n)
+	}
+}
+
 func TestSend(t *testing.T) {
 	r, s, _, sockets := serve(t, nothing)
 	c := r.join(s, "/")

@@ -27,6 +27,7 @@ type inbox struct {
 	jobs   []job
 	bytes  int         // of events
 	copies int         // jobs that are copies
+	copied int         // their bytes
 	missed bool        // a copy was left out since one was taken
 	busy   bool        // the worker runs
 	end    *Disconnect // the last job, once it is known
@@ -72,8 +73,11 @@ func (s *Socket) push(j job) error {
 	return nil
 }
 
-// maxCopies is how many copies of broadcasts may wait.
-const maxCopies = 1024
+// maxCopies is how many copies of broadcasts may wait, and maxCopied of how many bytes; one larger than that may, if no other does.
+const (
+	maxCopies = 1024
+	maxCopied = 4 << 20
+)
 
 var errMissed = errors.New("socketio: broadcasts were not shown to the outgoing listeners, too many wait")
 
@@ -85,7 +89,7 @@ func (s *Socket) pushCopy(body []byte) {
 		s.mu.Unlock()
 		return
 	}
-	if in.copies >= maxCopies {
+	if in.copies >= maxCopies || in.copies > 0 && in.copied+len(body) > maxCopied {
 		news := !in.missed
 		in.missed = true
 		s.mu.Unlock()
@@ -96,6 +100,7 @@ func (s *Socket) pushCopy(body []byte) {
 	}
 	in.missed = false
 	in.copies++
+	in.copied += len(body)
 	in.jobs = append(in.jobs, job{body: body})
 	s.startAndUnlock()
 }
@@ -185,7 +190,7 @@ func (s *Socket) next() (j job, end *Disconnect, ok bool) {
 	in := &s.inbox
 	switch {
 	case in.end != nil && !in.over && (in.cut || len(in.jobs) == 0):
-		in.over, in.jobs, in.bytes, in.copies = true, nil, 0, 0
+		in.over, in.jobs, in.bytes, in.copies, in.copied = true, nil, 0, 0, 0
 		return job{}, in.end, true
 	case len(in.jobs) == 0:
 		in.busy, in.jobs = false, nil
@@ -196,6 +201,7 @@ func (s *Socket) next() (j job, end *Disconnect, ok bool) {
 	in.jobs = in.jobs[1:]
 	if j.seq == 0 {
 		in.copies--
+		in.copied -= len(j.body)
 	} else {
 		in.bytes -= len(j.body)
 	}

@@ -162,8 +162,8 @@ func (n *Namespace) serverEmit(ctx context.Context, id uint64, event string, arg
 	return err
 }
 
-// maxServerEvents is how many events of other instances may wait for their handlers.
-const maxServerEvents = 4096
+// maxServerEvents is how many bytes of events of other instances may wait for their handlers.
+const maxServerEvents = 16 << 20
 
 var errServerEvents = errors.New("socketio: events of other instances were dropped, too many wait")
 
@@ -198,7 +198,7 @@ func (s *Server) serverEvent(r *wire.Record) error {
 		s.reports.put(fmt.Errorf("server-side event: %w", err))
 		return nil
 	}
-	s.events.put(&ServerEvent{Name: name, Args: args, From: r.Origin.String(), namespace: n, request: r.Ack}, 1)
+	s.events.put(&ServerEvent{Name: name, Args: args, From: r.Origin.String(), namespace: n, request: r.Ack}, len(r.Body)+overhead)
 	return nil
 }
 

@@ -14,9 +14,9 @@ import (
 )
 
 // arrive has an event of another instance arrive.
-func arrive(t *testing.T, s *Server, ns, event string) {
+func arrive(t *testing.T, s *Server, ns, event string, args ...any) {
 	t.Helper()
-	body, err := newEncoder().event(nil, event, nil)
+	body, err := newEncoder().event(nil, event, args)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func arrive(t *testing.T, s *Server, ns, event string) {
 
 func TestServerEventsAreBounded(t *testing.T) {
 	_, s, failures, _ := serve(t, nothing)
-	begun, hold, seen := make(chan struct{}), make(chan struct{}), make(chan struct{}, maxServerEvents)
+	begun, hold, seen := make(chan struct{}), make(chan struct{}), make(chan struct{}, 32)
 	s.OnServerSide("hold", func(context.Context, *ServerEvent) error { close(begun); <-hold; return errors.New("late") })
 	s.OnServerSide("e", func(_ context.Context, e *ServerEvent) error {
 		if e.WantsAck() {
@@ -39,14 +39,16 @@ func TestServerEventsAreBounded(t *testing.T) {
 	})
 	arrive(t, s, "/", "hold")
 	receive(t, "the handler", begun)
-	for range maxServerEvents + 5 {
-		arrive(t, s, "/", "e")
+	const most = 27 // of these fit
+	large := strings.Repeat("x", 600<<10)
+	for range most + 5 {
+		arrive(t, s, "/", "e", large)
 	}
 	if err := receive(t, "the report", failures); !errors.Is(err, errServerEvents) {
 		t.Errorf("got %v", err)
 	}
 	close(hold)
-	for range maxServerEvents {
+	for range most {
 		receive(t, "an event", seen)
 	}
 	if err := receive(t, "the handler's error", failures); !strings.HasSuffix(err.Error(), "late") {
