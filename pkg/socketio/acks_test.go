@@ -3,6 +3,7 @@ package socketio
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -198,6 +199,22 @@ func TestTypedHandlers(t *testing.T) {
 	c.emit("", "greet") // without acknowledgement only the error is reported
 	if err := receive(t, "the error", failures); !errors.Is(err, ErrMissingArgument) {
 		t.Errorf("got %v, want %v", err, ErrMissingArgument)
+	}
+}
+
+// TestTypedHandlerCannotTell: that the client heard nothing of a failure is reported beside it.
+func TestTypedHandlerCannotTell(t *testing.T) {
+	r := newRing(t)
+	r.startRooms()
+	s, failures := r.serverFor(func(c *Config) { c.MaxPacket = 1000 })
+	lengthy := errors.New(strings.Repeat("x", 2000))
+	_ = s.OnConnection(func(s *Socket) {
+		On(s, "e", func(context.Context, struct{}) (struct{}, error) { return struct{}{}, lengthy })
+	})
+	run(t, s)
+	r.join(s, "/").emit("1", "e")
+	if err := receive(t, "the error", failures); !errors.Is(err, lengthy) || !errors.Is(err, ErrTooLarge) {
+		t.Errorf("got %v", err)
 	}
 }
 

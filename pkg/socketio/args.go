@@ -97,8 +97,11 @@ func bindPlain(raw []byte, target any) bool {
 		}
 		return err == nil
 	case *bool:
-		*t = string(raw) == "true"
-		return *t || string(raw) == "false"
+		is := string(raw) == "true"
+		if is || string(raw) == "false" { // not null, which leaves what there is
+			*t = is
+			return true
+		}
 	case *json.RawMessage:
 		*t = append((*t)[:0:0], raw...)
 		return true

@@ -52,6 +52,7 @@ func TestBind(t *testing.T) {
 		{"bool", args(t, `[true]`), new(bool), true},
 		{"false", args(t, `[false]`), new(bool), false},
 		{"null leaves zero", args(t, `[null]`), new(int), 0},
+		{"null leaves what there is", args(t, `[null]`), func() *bool { yes := true; return &yes }(), true},
 		{"any", args(t, `[{"a":[1,null]}]`), new(any), map[string]any{"a": []any{1.0, nil}}},
 		{"raw", args(t, `[{"a": 1}]`), new(json.RawMessage), json.RawMessage(`{"a": 1}`)},
 		{"time", args(t, `["2024-05-06T07:08:09Z"]`), new(time.Time), time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)},

@@ -125,6 +125,9 @@ func TestLocalSockets(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if n, err := socket.Local().Count(t.Context()); n != 0 || err != nil { // all but itself
+		t.Errorf("got %d, %v", n, err)
+	}
 	if got, want := socket.Rooms(), []string{socket.ID(), "a", "from owner"}; !slices.Equal(got, want) {
 		t.Errorf("got rooms %v, want %v", got, want)
 	}

@@ -103,13 +103,13 @@ func On[T, R any](s *Socket, event string, f func(ctx context.Context, in T) (R,
 		}
 		switch {
 		case err != nil:
-			return firstError(err, e.Ack(ackErrorOf(err)))
+			return withFailure(err, e.Ack(ackErrorOf(err)))
 		case noResult:
 			return e.Ack()
 		default:
 			err = e.Ack(out)
 			if err != nil { // the result may be what cannot be encoded
-				return firstError(err, e.Ack(ackErrorOf(err)))
+				return withFailure(err, e.Ack(ackErrorOf(err)))
 			}
 			return nil
 		}
@@ -130,4 +130,10 @@ func ackErrorOf(err error) ackError {
 	return ackError{Error: strings.ToValidUTF8(err.Error(), "\ufffd")}
 }
 
-func firstError(err, _ error) error { return err }
+// withFailure is the error of a handler with why the client could not be told, unless it has left.
+func withFailure(err, told error) error {
+	if told == nil || errors.Is(told, ErrDisconnected) {
+		return err
+	}
+	return fmt.Errorf("%w (the client was not told: %w)", err, told)
+}

@@ -17,20 +17,21 @@ func (n *Namespace) Sockets() []*Socket { return n.all().Local().ours() }
 
 // ours returns the selected sockets that this instance has.
 func (b BroadcastOperator) ours() []*Socket {
+	covers := func(n *Namespace) bool { return n.name == b.namespace.name }
+	if b.parent != nil {
+		children := map[*Namespace]bool{}
+		for _, n := range b.parent.Children() {
+			children[n] = true
+		}
+		covers = func(n *Namespace) bool { return children[n] }
+	}
 	var sockets []*Socket
 	for _, s := range b.server().sockets.all(mesh.InstanceID{}) {
-		if b.covers(s.ns) && s.Connected() && s.isIn(b.rooms, b.except) {
+		if covers(s.ns) && s.Connected() && s.isIn(b.rooms, b.except) {
 			sockets = append(sockets, s)
 		}
 	}
 	return sockets
-}
-
-func (b BroadcastOperator) covers(n *Namespace) bool {
-	if b.parent == nil {
-		return n.name == b.namespace.name
-	}
-	return slices.Contains(b.parent.Children(), n)
 }
 
 // isIn reports whether the socket is in one of the rooms, if there are any, and in none of the excepted ones.

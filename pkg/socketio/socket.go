@@ -157,6 +157,9 @@ func (s *Socket) In(rooms ...string) BroadcastOperator { return s.To(rooms...) }
 // Except selects the sockets in none of the rooms, on all edges, and not this one.
 func (s *Socket) Except(rooms ...string) BroadcastOperator { return s.Broadcast().Except(rooms...) }
 
+// Local selects the sockets that this instance has, but not this one; see BroadcastOperator.Local.
+func (s *Socket) Local() BroadcastOperator { return s.Broadcast().Local() }
+
 // Join puts the socket into rooms, where all instances reach it. It returns once that is on its way, like Emit, and what
 // this Server does afterwards sees it there. A name that begins like those of the mesh is ErrReservedRoom. After the
 // disconnect it returns ErrDisconnected and has no effect (SOC-022); a client that comes back is in no room but its own.
