@@ -39,24 +39,33 @@ type span struct {
 	text string
 }
 
-// spans returns what stands in code spans in the middle column of the tables.
-func spans(tb testing.TB) (all []span) {
+// spans returns what stands in code spans: in the middle column of the tables, and elsewhere on the page but for headings and
+// the left column, which speak of Node.
+func spans(tb testing.TB) (middle, elsewhere []span) {
 	tb.Helper()
 	text, err := os.ReadFile(filepath.Join(root, page))
 	if err != nil {
 		tb.Fatal(err)
 	}
 	code := regexp.MustCompile("`([^`]+)`")
+	in := func(text string, line int) (all []span) {
+		for _, m := range code.FindAllStringSubmatch(text, -1) {
+			all = append(all, span{line + 1, strings.ReplaceAll(m[1], "\x00", "|")})
+		}
+		return all
+	}
 	for i, line := range strings.Split(string(text), "\n") {
 		cells := strings.Split(strings.ReplaceAll(line, `\|`, "\x00"), "|")
-		if !strings.HasPrefix(line, "|") || len(cells) < 4 {
-			continue
-		}
-		for _, m := range code.FindAllStringSubmatch(cells[2], -1) {
-			all = append(all, span{i + 1, strings.ReplaceAll(m[1], "\x00", "|")})
+		switch {
+		case strings.HasPrefix(line, "#"):
+		case !strings.HasPrefix(line, "|") || len(cells) < 4:
+			elsewhere = append(elsewhere, in(line, i)...)
+		default:
+			middle = append(middle, in(cells[2], i)...)
+			elsewhere = append(elsewhere, in(cells[3], i)...)
 		}
 	}
-	return all
+	return middle, elsewhere
 }
 
 // uses resolves all that is named in an expression, and reports what is not there.
@@ -96,7 +105,7 @@ func (a *api) uses(t *testing.T, x span) (found []types.Object) {
 func TestFromNode(t *testing.T) {
 	a := readAPI(t)
 	named := map[types.Object]bool{}
-	all := spans(t)
+	all, _ := spans(t)
 	for _, m := range regexp.MustCompile(`\*?(\w+)\.(\w+)[,\n]`).FindAllStringSubmatch(preamble, -1) { // what the names are
 		named[a.packages[module+"pkg/"+m[1]].Scope().Lookup(m[2])] = true
 	}
@@ -122,6 +131,33 @@ func TestFromNode(t *testing.T) {
 		if !named[o] {
 			t.Errorf("%s does not name %s", page, title(o))
 		}
+	}
+}
+
+// TestFromNodeInWords: what the page names beside its tables exists, too.
+func TestFromNodeInWords(t *testing.T) {
+	a := readAPI(t)
+	known := map[string]bool{}
+	for _, o := range slices.Concat(a.exported("socketio"), a.exported("siomesh")) {
+		known[o.Name()] = true
+	}
+	qualified := regexp.MustCompile(`^\*?((?:io|ns|parent|s|b|remote|e|se|d|reply|m|cfg|app|session|observer|socketio|siomesh|engine)\.\w.*)$`)
+	alone := regexp.MustCompile(`^[A-Z]\w+$`)
+	_, all := spans(t)
+	n := 0
+	for _, x := range all {
+		if m := qualified.FindStringSubmatch(x.text); m != nil {
+			a.uses(t, span{x.line, m[1]})
+			n++
+		} else if alone.MatchString(x.text) {
+			if !known[x.text] {
+				t.Errorf("%s:%d: there is no %s", page, x.line, x.text)
+			}
+			n++
+		}
+	}
+	if n < 20 {
+		t.Errorf("%s names only %d things beside its tables", page, n)
 	}
 }
 
@@ -154,7 +190,9 @@ const nodeNames = `
 	Server attach listen bind onconnection close engine sockets of use to in except emit send write local volatile compress
 	timeout emitWithAck fetchSockets allSockets socketsJoin socketsLeave disconnectSockets serverSideEmit serverSideEmitWithAck
 	connection connect new_namespace
-	name children rooms create delete join leave room
+	name children rooms create delete join leave room httpServer maxDisconnectionDuration skipMiddlewares
+	addAll del delAll addSockets delSockets socketRooms broadcastWithAck serverCount persistSession restoreSession init
+	addListener prependListener removeListener listeners listenerCount
 	id handshake headers query auth time issued address xdomain secure url data conn request client nsp connected disconnected
 	recovered on once off removeAllListeners eventNames onAny prependAny offAny listenersAny onAnyOutgoing prependAnyOutgoing
 	offAnyOutgoing listenersAnyOutgoing error disconnecting disconnect broadcast remote responses
