@@ -16,7 +16,7 @@ import (
 func (s *Service) serverEmit(p *progress, r *wire.Record) {
 	var targets []string
 	for _, app := range s.peers.Live(mesh.KindApp) {
-		if app.Instance == p.origin.addr.Instance || !serves(app.Info, string(r.Namespace)) {
+		if app.Instance == p.origin.addr.Instance || !s.patterns.serves(app.Info, string(r.Namespace)) {
 			continue
 		}
 		event := wire.Record{Kind: wire.KindServerEvent, Namespace: r.Namespace, Origin: r.Origin, Ack: r.Ack, Body: r.Body}
@@ -53,17 +53,36 @@ func (s *Service) serverReply(r *wire.Record) error {
 	return nil
 }
 
-// serves reports whether an app instance serves a namespace, or may do so.
-func serves(info *siomeshv1.Presence, namespace string) bool {
+// patterns are those that apps announce for namespaces, compiled once: operations wait while rooms looks for one.
+type patterns struct{ compiled map[string]*regexp.Regexp } // nil: it is no pattern
+
+// maxPatterns is how many are kept.
+const maxPatterns = 1024
+
+// serves reports whether an app instance serves a namespace, or may do so. One that drains does not: it handles no more events.
+func (p *patterns) serves(info *siomeshv1.Presence, namespace string) bool {
+	if info.GetDraining() {
+		return false
+	}
 	for _, n := range info.GetNamespaces() {
 		if n.GetName() == namespace || n.GetDynamic() {
 			return true
 		}
-		if pattern := n.GetPattern(); pattern != "" {
-			if found, err := regexp.MatchString(pattern, namespace); err == nil && found {
-				return true
-			}
+		if pattern := n.GetPattern(); pattern != "" && p.found(pattern, namespace) {
+			return true
 		}
 	}
 	return false
+}
+
+func (p *patterns) found(pattern, namespace string) bool {
+	r, known := p.compiled[pattern]
+	if !known {
+		if p.compiled == nil || len(p.compiled) >= maxPatterns {
+			p.compiled = map[string]*regexp.Regexp{}
+		}
+		r, _ = regexp.Compile(pattern)
+		p.compiled[pattern] = r
+	}
+	return r != nil && r.MatchString(namespace)
 }

@@ -1,6 +1,7 @@
 package rooms
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 
@@ -14,14 +15,27 @@ func TestServes(t *testing.T) {
 		{Match: &siomeshv1.Namespace_Pattern{Pattern: "["}},
 		{Match: &siomeshv1.Namespace_Pattern{Pattern: "^/dyn-[0-9]+$"}},
 	}}
+	var p patterns
 	for namespace, want := range map[string]bool{"/exact": true, "/exact2": false, "/dyn-7": true, "/dyn-x": false, "/": false} {
-		if got := serves(info, namespace); got != want {
+		if got := p.serves(info, namespace); got != want {
 			t.Errorf("%s: got %v, want %v", namespace, got, want)
 		}
 	}
 	info.Namespaces = append(info.Namespaces, &siomeshv1.Namespace{Match: &siomeshv1.Namespace_Dynamic{Dynamic: true}})
-	if !serves(info, "/any") || serves(&siomeshv1.Presence{}, "/any") {
+	if !p.serves(info, "/any") || p.serves(&siomeshv1.Presence{}, "/any") {
 		t.Error("a function may know any name, and nothing knows none")
+	}
+	if info.Draining = true; p.serves(info, "/exact") {
+		t.Error("an instance that drains is given events, which it does not handle")
+	}
+	if len(p.compiled) != 2 {
+		t.Errorf("%d patterns are kept, want 2", len(p.compiled))
+	}
+	for i := range 2 * maxPatterns {
+		p.found(fmt.Sprint(i), "")
+	}
+	if n := len(p.compiled); n > maxPatterns || n < 2 {
+		t.Errorf("%d patterns are kept", n)
 	}
 }
 

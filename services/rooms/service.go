@@ -60,6 +60,7 @@ type Service struct {
 	batch       link.Batch
 	overfull    []*edge // edges that left too much unapplied: ended at the end of the frame
 	owning      bool    // partitions are announced; false until no other rooms instance lives
+	patterns    patterns
 
 	ready   chan struct{}        // closed once the partitions are announced
 	usurper chan mesh.InstanceID // of capacity one: another owner that outranks this one
