@@ -86,7 +86,7 @@ func (s *Session) pingLocked(now time.Duration) {
 	if s.paused.Load() { // its pong is not read: no timeout, but the next ping in time
 		s.armLocked(due + cfg.PingInterval)
 	} else {
-		s.armLocked(due + cfg.PingTimeout + s.srv.together())
+		s.armLocked(due + s.patience())
 	}
 	_ = s.flushLocked() // an error has closed the session
 }

@@ -7,13 +7,13 @@ import "time"
 // (V3-006, V3-007). So the session always awaits something of its client.
 
 // patience returns how long the client may take for the pong, or in protocol 3 the ping,
-// that is awaited of it.
+// that is awaited of it: the ping may have been early.
 func (s *Session) patience() time.Duration {
 	cfg := &s.srv.cfg
 	if s.dialect.v3 {
 		return cfg.PingInterval + cfg.PingTimeout
 	}
-	return cfg.PingTimeout
+	return cfg.PingTimeout + s.srv.together()
 }
 
 // startHeartbeatLocked begins the heartbeat of a session that opens.
