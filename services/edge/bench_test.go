@@ -62,7 +62,7 @@ func newBenchOn(tb testing.TB, b bus.Bus, wrap func(net.Listener) net.Listener) 
 // join makes a client that reads and throws away, joined to the namespace /.
 func (e *bench) join() (*socket, net.Conn) {
 	e.tb.Helper()
-	before := e.s.guests.last
+	before := e.s.guests.waiting.last
 	conn, _, _, err := ws.Dial(e.tb.Context(), e.url+"/socket.io/?EIO=4&transport=websocket")
 	if err != nil {
 		e.tb.Fatal(err)
@@ -81,8 +81,8 @@ func (e *bench) join() (*socket, net.Conn) {
 		_ = conn.Close()
 		<-ended
 	})
-	c := e.s.guests.last
-	for ; c == before || c.session.Transport() == ""; c = e.s.guests.last {
+	c := e.s.guests.waiting.last
+	for ; c == before || c.session.Transport() == ""; c = e.s.guests.waiting.last {
 		<-time.After(time.Millisecond)
 	}
 	sk := &socket{

@@ -25,6 +25,7 @@ type conn struct {
 	left    []string  // guarded by mu: namespaces the server disconnected; the client may not know yet
 	entered bool      // guarded by mu: a namespace was joined, so the connect timeout is off for good
 	closed  bool      // guarded by mu
+	late    bool      // guarded by mu: it joined no namespace in time, and is being closed
 	blocked int       // guarded by mu: reasons not to read the client: sockets whose flow blocks it, and the throttle
 
 	throttle *throttle           // guarded by mu; nil until a limit was exceeded

@@ -68,7 +68,7 @@ func (s *still) open(tb testing.TB) {
 		tb.Fatalf("handshake: status %d", rec.Code)
 	}
 	s.guests.mu.Lock()
-	s.conn = s.guests.last
+	s.conn = s.guests.waiting.last
 	s.guests.mu.Unlock()
 	s.socket = &socket{
 		conn: s.conn, namespace: []byte("/"), id: "id", cancel: func() {}, state: joined, app: s.app, epoch: 1,

@@ -10,38 +10,40 @@ import (
 )
 
 // guests are the connections that have not joined a namespace yet, oldest first: all have the same time to do so, so a list
-// takes the place of a timer for each. Safe for concurrent use; the zero value is ready.
+// takes the place of a timer for each. Those whose time is over stay guests until they are gone: a polling client has half a
+// minute to take its close packet. Safe for concurrent use; the zero value is ready.
 type guests struct {
-	mu          sync.Mutex
-	first, last *conn // guarded by mu
-	count       int   // guarded by mu
+	mu      sync.Mutex
+	waiting queue // guarded by mu: for whom there is time
+	leaving queue // guarded by mu: for whom there is none
+	count   int   // guarded by mu: of both
 }
+
+// queue is a list of connections.
+type queue struct{ first, last *conn }
 
 // place is a connection's place among the guests.
 type place struct {
+	in         *queue    // guarded by guests.mu; nil for who is no guest
 	next, prev *conn     // guarded by guests.mu
-	due        time.Time // guarded by guests.mu; zero for who is no guest
+	due        time.Time // guarded by guests.mu
 }
 
-// admit lets a connection stay until due. With limit of them there, the oldest has to make room and is returned, if it came
-// at least patience before this one; else there is no room.
+// admit lets a connection stay until due. With limit of them there, one whose time is over has to make room and is returned, or
+// the oldest, if it came at least patience before this one; else there is no room.
 func (g *guests) admit(c *conn, due time.Time, limit int, patience time.Duration) (oldest *conn, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if limit > 0 && g.count >= limit {
-		if oldest = g.first; due.Sub(oldest.place.due) < patience {
-			return nil, false
+		if oldest = g.leaving.first; oldest == nil {
+			oldest = g.waiting.first
+			if due.Sub(oldest.place.due) < patience {
+				return nil, false
+			}
 		}
 		g.unlink(oldest)
 	}
-	c.place = place{prev: g.last, due: due}
-	g.count++
-	if g.last == nil {
-		g.first = c
-	} else {
-		g.last.place.next = c
-	}
-	g.last = c
+	g.link(&g.waiting, c, due)
 	return oldest, true
 }
 
@@ -52,30 +54,43 @@ func (g *guests) remove(c *conn) {
 	g.unlink(c)
 }
 
-// overdue takes the oldest connection out if its time has come, and returns it.
+// overdue returns the oldest connection if its time has come, which is to leave then.
 func (g *guests) overdue(now time.Time) *conn {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	c := g.first
+	c := g.waiting.first
 	if c == nil || now.Before(c.place.due) {
 		return nil
 	}
+	due := c.place.due
 	g.unlink(c)
+	g.link(&g.leaving, c, due)
 	return c
+}
+
+func (g *guests) link(q *queue, c *conn, due time.Time) {
+	c.place = place{in: q, prev: q.last, due: due}
+	g.count++
+	if q.last == nil {
+		q.first = c
+	} else {
+		q.last.place.next = c
+	}
+	q.last = c
 }
 
 func (g *guests) unlink(c *conn) {
 	p := c.place
-	if p.due.IsZero() {
+	if p.in == nil {
 		return
 	}
 	if p.prev == nil {
-		g.first = p.next
+		p.in.first = p.next
 	} else {
 		p.prev.place.next = p.next
 	}
 	if p.next == nil {
-		g.last = p.prev
+		p.in.last = p.prev
 	} else {
 		p.next.place.prev = p.prev
 	}
@@ -101,14 +116,17 @@ func (s *Service) welcome(c *conn) error {
 	return nil
 }
 
-// makeRoom closes a guest at once, unless it joined in this moment.
+// makeRoom closes a guest at once, unless it joined, or went to another edge, in this moment.
 func (c *conn) makeRoom() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.entered && !c.closed {
-		c.s.cfg.Metrics.unjoinedClosed()
-		c.session.Discard(engine.ForcedClose)
+	if c.entered || c.moved {
+		return
 	}
+	if !c.closed && !c.late {
+		c.s.cfg.Metrics.unjoinedClosed()
+	}
+	c.session.Discard(engine.ForcedClose)
 }
 
 // evictGuests closes the connections that joined no namespace within the connect timeout (NSP-009), until ctx ends.
@@ -133,6 +151,7 @@ func (s *Service) evict(c *conn) {
 	defer c.mu.Unlock()
 	if !c.entered && !c.closed {
 		s.cfg.Metrics.connectTimeout()
+		c.late = true
 		c.session.Close()
 	}
 }

@@ -49,6 +49,46 @@ func TestTooManyUnjoined(t *testing.T) {
 	})
 }
 
+// TestUnjoinedPolling: a polling client that does not take its close packet is a guest until it is gone, and makes room first.
+func TestUnjoinedPolling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, closed := range []string{"connect timeout", "invalid packet"} {
+			w := newMesh(t, Config{MaxUnjoined: 3, ConnectTimeout: 10 * time.Second})
+			for range 3 {
+				p := w.poll()
+				if closed == "invalid packet" {
+					w.request(http.MethodPost, "&sid="+p.sid, "4nonsense")
+				}
+			}
+			if closed == "connect timeout" {
+				w.pass(w.edge.cfg.ConnectTimeout + time.Second)
+			} else {
+				w.pass(w.edge.cfg.AppWait)
+			}
+			if n := w.edge.engine.ClientsCount(); n != 3 || w.edge.guests.count != 3 {
+				t.Errorf("%s: %d sessions wait for their end, %d guests, want 3", closed, n, w.edge.guests.count)
+			}
+			for range 3 {
+				w.poll()
+				w.settle()
+				if n := w.edge.engine.ClientsCount(); n != 3 || w.edge.guests.count != 3 {
+					t.Errorf("%s: %d sessions, %d guests, want 3", closed, n, w.edge.guests.count)
+				}
+			}
+			if status, _, _ := w.request(http.MethodGet, "", ""); status != http.StatusServiceUnavailable {
+				t.Errorf("%s: one more got %d, want 503", closed, status)
+			}
+			if n := w.m.UnjoinedClosed.Load(); n != 0 {
+				t.Errorf("%s: counted %d closed to make room, want 0: they were closed already", closed, n)
+			}
+			w.pass(time.Minute)
+			if n := w.edge.engine.ClientsCount(); n != 0 || w.edge.guests.count != 0 {
+				t.Errorf("%s: %d sessions, %d guests are left", closed, n, w.edge.guests.count)
+			}
+		}
+	})
+}
+
 func TestUnjoinedWithoutLimit(t *testing.T) {
 	if n := (Config{}).withDefaults().MaxUnjoined; n != 10_000 {
 		t.Errorf("default: %d, want 10 000", n)

@@ -197,7 +197,20 @@ func TestGuests(t *testing.T) {
 			t.Errorf("overdue: got another than the guest %d", i)
 		}
 	}
-	if c := g.overdue(start.Add(time.Minute)); c != nil || g.first != nil || g.last != nil || g.count != 0 {
+	if c := g.overdue(start.Add(time.Minute)); c != nil || g.waiting != (queue{}) || g.count != 2 {
+		t.Error("those who are overdue are not leaving")
+	}
+	late, next := &conn{}, &conn{}
+	if c, ok := g.admit(late, start, 3, 0); !ok || c != nil {
+		t.Errorf("admitted %v with %v out", ok, c)
+	}
+	if c, ok := g.admit(next, start, 3, time.Hour); !ok || c != conns[1] {
+		t.Error("who is leaving does not make room")
+	}
+	for _, c := range []*conn{conns[3], late, next, conns[1]} {
+		g.remove(c)
+	}
+	if g.waiting != (queue{}) || g.leaving != (queue{}) || g.count != 0 {
 		t.Error("guests are left")
 	}
 }
