@@ -163,9 +163,9 @@ func (p *relayPipe) toClient() (moved []byte, err error) {
 				return nil, fmt.Errorf("pass chunk: %w", err)
 			}
 		case chunkMoved:
-			state := make([]byte, length)
-			if _, err := io.ReadFull(in, state); err != nil {
-				return nil, fmt.Errorf("read state: %w", err)
+			state, err := io.ReadAll(io.LimitReader(in, int64(length))) //nolint:gosec // bounded above
+			if err != nil || uint64(len(state)) < length {
+				return nil, fmt.Errorf("read state: %w", errors.Join(err, errMalformed))
 			}
 			return state, nil
 		default:

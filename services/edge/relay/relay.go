@@ -186,6 +186,11 @@ func (y *Relay) readAnswer(stream *tunnel.Stream, in *bufio.Reader) (*siomeshv1.
 	if err := stream.SetReadDeadline(time.Now().Add(y.cfg.Patience)); err != nil {
 		return nil, fmt.Errorf("set deadline: %w", err)
 	}
+	return parseAnswer(in)
+}
+
+// parseAnswer reads the head of an answer.
+func parseAnswer(in *bufio.Reader) (*siomeshv1.RelayResponse, error) {
 	length, err := binary.ReadUvarint(in)
 	if err != nil {
 		return nil, fmt.Errorf("read answer: %w: %w", errOwnerLost, err)
@@ -201,8 +206,11 @@ func (y *Relay) readAnswer(stream *tunnel.Stream, in *bufio.Reader) (*siomeshv1.
 	if err := proto.Unmarshal(head, answer); err != nil {
 		return nil, fmt.Errorf("decode answer: %w", err)
 	}
-	if answer.GetStatus() == 0 {
+	switch status := answer.GetStatus(); {
+	case status == 0:
 		return nil, errCut
+	case status != http.StatusSwitchingProtocols && (status < http.StatusOK || status > 599): // which net/http does not write, or writes more behind
+		return nil, fmt.Errorf("answer with status %d", status)
 	}
 	return answer, nil
 }
