@@ -154,8 +154,11 @@ func TestRefusals(t *testing.T) {
 	}
 	c.wantPost("4still here")
 	c.wantGet(200, "4still here") // EIO-020, POL-019: nothing of that has touched the session
-	if n := metrics.Snapshot().Refused[CodeForbidden]; n != 2 {
-		t.Errorf("%d forbidden requests counted, want 2", n)
+	counted := metrics.Snapshot().Refused
+	for code, want := range []uint64{6, 2, 6, 6, 2, 1} {
+		if counted[code] != want {
+			t.Errorf("%d requests are counted with code %d, want %d", counted[code], code, want)
+		}
 	}
 }
 

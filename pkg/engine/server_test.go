@@ -152,6 +152,27 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// Every reason has a counter of its own, and what is none of this package's has one, too.
+func TestMetricsOfReasons(t *testing.T) {
+	m := &Metrics{}
+	known := countedReasons()
+	for i, r := range append(known[:], "somebody else's") {
+		for range i + 1 {
+			m.sessionClosed(r)
+		}
+	}
+	got := m.Snapshot().SessionsClosed
+	for i, r := range known {
+		want := uint64(i + 1)
+		if r == reasonOther {
+			want = 8 + 9
+		}
+		if got[r] != want {
+			t.Errorf("%q is counted %d times, want %d", r, got[r], want)
+		}
+	}
+}
+
 // 500 WebSocket clients vanish: goroutines and descriptors are back where they were.
 func TestMassDisconnect(t *testing.T) {
 	if runtime.GOOS != "linux" {

@@ -64,6 +64,9 @@ func TestInvalidNamespace(t *testing.T) {
 		if got := c.take(); len(got) != 1 || !strings.HasPrefix(got[0], "44/xxx") {
 			t.Errorf("a long name: got %q", got)
 		}
+		if n := w.m.Refused.Load(); n != 2 {
+			t.Errorf("counted %d refused, want 2", n)
+		}
 		app.announce(func(p *siomeshv1.Presence) {
 			p.Namespaces = []*siomeshv1.Namespace{{Match: &siomeshv1.Namespace_Dynamic{Dynamic: true}}}
 		})

@@ -36,5 +36,8 @@ func TestHeldBytesAreBounded(t *testing.T) {
 		if failed == 0 || failed > asked {
 			t.Errorf("%d of %d requests failed, want those that could not be answered", failed, asked)
 		}
+		if n := w.m.AcksFailed.Load(); n != uint64(failed) {
+			t.Errorf("counted %d failed requests, want %d", n, failed)
+		}
 	})
 }
