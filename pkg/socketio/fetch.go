@@ -60,11 +60,15 @@ func (b BroadcastOperator) SocketIDs(ctx context.Context) ([]string, error) {
 }
 
 // EachSocket is FetchSockets one page after the other, edge by edge, with the fields that are wanted. An error stands for the
-// sockets of one edge, or for all.
+// sockets of one edge, or for all. Timeout or the deadline of ctx bounds the whole walk; without them Config.EmitTimeout bounds
+// the wait for each page, and the walk takes as long as its caller does.
 func (b BroadcastOperator) EachSocket(ctx context.Context, fields Fields) iter.Seq2[*RemoteSocket, error] {
 	return func(yield func(*RemoteSocket, error) bool) {
-		ctx, cancel := b.bounded(ctx)
-		defer cancel()
+		if b.timed {
+			var cancel context.CancelFunc
+			ctx, cancel = b.bounded(ctx)
+			defer cancel()
+		}
 		if b.local {
 			if err := b.server().usable(); err != nil {
 				yield(nil, fmt.Errorf("fetch sockets: %w", err))
@@ -77,7 +81,9 @@ func (b BroadcastOperator) EachSocket(ctx context.Context, fields Fields) iter.S
 			}
 			return
 		}
-		edges, err := b.edges(ctx)
+		asking, cancel := b.server().patient(ctx)
+		edges, err := b.edges(asking)
+		cancel()
 		if err != nil {
 			yield(nil, err)
 			return
@@ -181,9 +187,11 @@ func (b BroadcastOperator) pages(ctx context.Context, edge mesh.InstanceID, fiel
 		Handshake: fields&WithHandshake != 0, Joined: fields&WithRooms != 0, Data: fields&WithData != 0,
 	}
 	for {
-		reply, err := n.server.askEdge(ctx, edge, &siomeshv1.EdgeRequest{
+		asking, cancel := n.server.patient(ctx)
+		reply, err := n.server.askEdge(asking, edge, &siomeshv1.EdgeRequest{
 			Namespace: n.name, Query: &siomeshv1.EdgeRequest_Sockets{Sockets: q},
 		})
+		cancel()
 		if errors.Is(err, errEdgeGone) {
 			return true
 		}

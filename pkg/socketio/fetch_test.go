@@ -96,6 +96,34 @@ func TestFetchSockets(t *testing.T) {
 	eventually(t, "the owner's disconnect", func() bool { return !first.Connected() })
 }
 
+// TestSlowWalk: who takes long over each socket has the time, unless it was bounded.
+func TestSlowWalk(t *testing.T) {
+	r := newRing(t)
+	r.startRooms()
+	s, _ := r.serverFor(func(c *Config) { c.EmitTimeout = 200 * time.Millisecond })
+	_ = s.OnConnection(nothing)
+	run(t, s)
+	for range 5 { // three pages
+		r.join(s, "/")
+	}
+	walk := func(of BroadcastOperator) (n int, failure error) {
+		for _, err := range of.EachSocket(t.Context(), 0) {
+			if err != nil {
+				return n, err
+			}
+			n++
+			<-time.After(s.cfg.EmitTimeout)
+		}
+		return n, nil
+	}
+	if n, err := walk(s.Of("/").all()); n != 5 || err != nil {
+		t.Errorf("got %d sockets, %v", n, err)
+	}
+	if n, err := walk(s.Timeout(s.cfg.EmitTimeout)); n != 2 || !errors.Is(err, ErrTimeout) {
+		t.Errorf("got %d sockets, %v", n, err)
+	}
+}
+
 func TestLocalSockets(t *testing.T) {
 	r, s, _, sockets := serve(t, nothing)
 	c := r.join(s, "/")

@@ -79,8 +79,10 @@ func (e *MissingServersError) Error() string {
 // Unwrap returns Err.
 func (e *MissingServersError) Unwrap() error { return e.Err }
 
-// OnServerSide has f handle the events of that name that other instances send to this namespace. They are handled one at a time,
-// in the order in which each sender sent them, once Run has begun. The returned function removes this registration.
+// OnServerSide has f handle the events of that name that other instances send to this namespace. They come to instances that
+// serve it, with a connection handler or a middleware, and are handled one at a time, in the order in which each sender sent them,
+// from Run on until its end begins. While too many wait, events are dropped, and OnError is told. The returned function removes
+// this registration.
 func (n *Namespace) OnServerSide(event string, f ServerHandler) (off func()) {
 	server := n.server
 	l := &serverListener{event: event, f: f}
