@@ -3,8 +3,6 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 type fetchRequest struct {
 	target
 	selection
+	After  string   `json:"after"`  // only sockets with a higher id: next of the page before
 	Limit  *int     `json:"limit"`  // most sockets in the answer; 100 if missing
 	Fields []string `json:"fields"` // beside id and user: rooms, data, handshake; the first two if missing
 }
@@ -27,9 +26,10 @@ const (
 
 // fetched is what fetch answers.
 type fetched struct {
-	Sockets     []json.RawMessage `json:"sockets"`     // of socket, in no order
-	Truncated   bool              `json:"truncated"`   // there are more
-	Unreachable []string          `json:"unreachable"` // edges that did not answer in time, whose sockets are missing
+	Sockets     []json.RawMessage `json:"sockets"`        // of socket, in the order of the ids
+	Truncated   bool              `json:"truncated"`      // there are more
+	Next        string            `json:"next,omitempty"` // the next page begins behind this id; there if there are more
+	Unreachable []string          `json:"unreachable"`    // edges that did not answer in time, whose sockets are missing
 }
 
 // socket is one of them.
@@ -74,7 +74,7 @@ func fetch(ctx context.Context, s *Service, request []byte) (any, error) {
 		return nil, err
 	}
 	return ask(ctx, s, &q.target, func(ctx context.Context, n *socketio.Namespace) (any, error) {
-		return s.page(ctx, q.of(n), fields, limit)
+		return s.page(ctx, n, &q, fields, limit)
 	})
 }
 
@@ -95,32 +95,6 @@ func (q *fetchRequest) wanted() (fields socketio.Fields, err error) {
 		}
 	}
 	return fields, nil
-}
-
-// page returns as many sockets as are wanted and an answer holds.
-func (s *Service) page(ctx context.Context, of socketio.BroadcastOperator, fields socketio.Fields, limit int) (any, error) {
-	result := fetched{Sockets: []json.RawMessage{}, Unreachable: []string{}}
-	room := room{left: s.micro.Limit()}
-	for found, err := range of.EachSocket(ctx, fields) {
-		var edge *socketio.EdgeError
-		switch {
-		case errors.As(err, &edge):
-			result.Unreachable = append(result.Unreachable, edge.Edge)
-			continue
-		case err != nil:
-			return nil, err
-		}
-		one, err := json.Marshal(describeSocket(found, fields))
-		if err != nil {
-			return nil, fmt.Errorf("describe socket: %w", err)
-		}
-		if len(result.Sockets) == limit || !room.take(len(one)) {
-			result.Truncated = true
-			break
-		}
-		result.Sockets = append(result.Sockets, one)
-	}
-	return result, nil
 }
 
 func describeSocket(s *socketio.RemoteSocket, fields socketio.Fields) socket {

@@ -115,7 +115,7 @@ func TestRefusals(t *testing.T) {
 		`"timeout":9999999999`:    "timeout must be from 1 to 30000 milliseconds",
 	}
 	right := map[string]string{
-		"emit": `"event":"e"`, "join": `"join":["a"]`, "leave": `"leave":["a"]`, "disconnect": `"close":true`, "fetch": `"limit":1`,
+		"emit": `"event":"e"`, "join": `"join":["a"]`, "leave": `"leave":["a"]`, "disconnect": `"close":true`, "fetch": `"limit":1,"after":"x"`,
 		"count": `"timeout":1`,
 	}
 	for verb, request := range right {
@@ -161,6 +161,7 @@ func TestRefusals(t *testing.T) {
 	b.fail("leave", `{"leave":[]}`, invalidRequest, "leave, the rooms to be out of, is missing")
 	b.fail("fetch", `{"limit":0}`, invalidRequest, "limit must be from 1 to 1000")
 	b.fail("fetch", `{"limit":1001}`, invalidRequest, "limit must be from 1 to 1000")
+	b.fail("fetch", `{"after":1}`, invalidRequest, `is no value for "after"`)
 	b.fail("fetch", `{"fields":["sid"]}`, invalidRequest, `fields has "sid"`)
 	if got := testutil.ToFloat64(b.service.cfg.Metrics.requests.WithLabelValues("join", string(reservedRoom))); got != 1 {
 		t.Errorf("%v refusals are counted, want 1", got)
