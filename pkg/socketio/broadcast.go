@@ -148,7 +148,7 @@ func (b BroadcastOperator) Count(ctx context.Context) (int, error) {
 func (b BroadcastOperator) count(ctx context.Context) (int, error) {
 	n := b.namespace
 	reply, err := n.server.query(ctx, n, &siomeshv1.RoomsRequest{
-		Query: &siomeshv1.RoomsRequest_Count{Count: &siomeshv1.CountQuery{Rooms: b.rooms, Except: b.except}},
+		Query: &siomeshv1.RoomsRequest_Count{Count: &siomeshv1.CountQuery{Rooms: bytesOf(b.rooms), Except: bytesOf(b.except)}},
 	})
 	if err != nil {
 		return 0, fmt.Errorf("count sockets of namespace %.80q: %w", n.name, err)

@@ -96,6 +96,26 @@ func TestFetchSockets(t *testing.T) {
 	eventually(t, "the owner's disconnect", func() bool { return !first.Connected() })
 }
 
+// TestRoomsOfAnyBytes: a room's name need not be UTF-8.
+func TestRoomsOfAnyBytes(t *testing.T) {
+	r, s, _, sockets := serve(t, nothing)
+	r.join(s, "/")
+	socket := receive(t, "the socket", sockets)
+	if err := socket.Join("\xff"); err != nil {
+		t.Fatal(err)
+	}
+	n, err := s.In("\xff").Count(t.Context())
+	none, failed := s.Except("\xff").Count(t.Context())
+	if err = errors.Join(err, failed); n != 1 || none != 0 || err != nil {
+		t.Errorf("counted %d and %d, %v", n, none, err)
+	}
+	counts, err := s.Counts(t.Context(), "\xff")
+	found, failed := s.In("\xff").FetchSockets(t.Context())
+	if err = errors.Join(err, failed); counts["\xff"] != 1 || len(found) != 1 || err != nil || !slices.Contains(found[0].Rooms(), "\xff") {
+		t.Errorf("got %v, %d sockets, %v", counts, len(found), err)
+	}
+}
+
 // TestSlowWalk: who takes long over each socket has the time, unless it was bounded.
 func TestSlowWalk(t *testing.T) {
 	r := newRing(t)

@@ -296,7 +296,7 @@ func (d *roomsDouble) answer(q *siomeshv1.RoomsRequest) *siomeshv1.RoomsReply {
 		}
 		reply.Edges = append(reply.Edges, d.ring.edges...)
 	default:
-		reply.Count = count(q.GetCount().GetRooms(), q.GetCount().GetExcept())
+		reply.Count = count(textsOf(q.GetCount().GetRooms()), textsOf(q.GetCount().GetExcept()))
 	}
 	return reply
 }

@@ -85,7 +85,7 @@ func FuzzRecords(f *testing.F) {
 // FuzzRequest asks rooms whatever may come as a query; every question is answered or waits.
 func FuzzRequest(f *testing.F) {
 	for _, q := range []*siomeshv1.RoomsRequest{
-		{Namespace: "/", Query: &siomeshv1.RoomsRequest_Count{Count: &siomeshv1.CountQuery{Rooms: []string{"a"}, Except: []string{"b"}}}},
+		{Namespace: "/", Query: &siomeshv1.RoomsRequest_Count{Count: &siomeshv1.CountQuery{Rooms: [][]byte{[]byte("a")}, Except: [][]byte{[]byte("b")}}}},
 		{Namespace: "/", Instance: "0123456789", Operation: 3},
 		{Instance: "x", Operation: 1},
 	} {

@@ -240,9 +240,12 @@ func broadcast(rooms ...string) *wire.Record {
 // count asks rooms for a count behind operation op of this app.
 func (d *double) count(op uint64, rooms ...string) (uint64, string) {
 	d.tb.Helper()
+	query := &siomeshv1.CountQuery{}
+	for _, room := range rooms {
+		query.Rooms = append(query.Rooms, []byte(room))
+	}
 	q := &siomeshv1.RoomsRequest{
-		Namespace: "/", Instance: d.addr.Instance.String(), Operation: op,
-		Query: &siomeshv1.RoomsRequest_Count{Count: &siomeshv1.CountQuery{Rooms: rooms}},
+		Namespace: "/", Instance: d.addr.Instance.String(), Operation: op, Query: &siomeshv1.RoomsRequest_Count{Count: query},
 	}
 	reply := d.w.ask(q)
 	return reply.GetCount(), reply.GetError().GetCode()

@@ -74,7 +74,7 @@ func (s *Service) query(m bus.Msg, q *siomeshv1.RoomsRequest) {
 func (s *Service) answer(q *siomeshv1.RoomsRequest) *siomeshv1.RoomsReply {
 	switch query := q.GetQuery().(type) {
 	case *siomeshv1.RoomsRequest_Count:
-		n := s.index.count(q.GetNamespace(), query.Count.GetRooms(), query.Count.GetExcept())
+		n := s.index.count(q.GetNamespace(), stringsOf(query.Count.GetRooms()), stringsOf(query.Count.GetExcept()))
 		return &siomeshv1.RoomsReply{Count: uint64(n)} //nolint:gosec // a count is not negative
 	case *siomeshv1.RoomsRequest_Counts:
 		reply := &siomeshv1.RoomsReply{Counts: make([]uint64, len(query.Counts.GetRooms()))}
@@ -85,11 +85,7 @@ func (s *Service) answer(q *siomeshv1.RoomsRequest) *siomeshv1.RoomsReply {
 		return reply
 	case *siomeshv1.RoomsRequest_Edges:
 		reply := &siomeshv1.RoomsReply{}
-		rooms := make([]string, len(query.Edges.GetRooms()))
-		for i, room := range query.Edges.GetRooms() {
-			rooms[i] = string(room)
-		}
-		list, err := wire.ReadStrings(wire.AppendStrings(nil, rooms))
+		list, err := wire.ReadStrings(wire.AppendStrings(nil, stringsOf(query.Edges.GetRooms())))
 		if err != nil {
 			return failure("bad_request", err.Error())
 		}
@@ -98,6 +94,15 @@ func (s *Service) answer(q *siomeshv1.RoomsRequest) *siomeshv1.RoomsReply {
 	default:
 		return failure("bad_request", "unknown query")
 	}
+}
+
+// stringsOf returns names of rooms, which may be any bytes.
+func stringsOf(list [][]byte) []string {
+	texts := make([]string, len(list))
+	for i, b := range list {
+		texts[i] = string(b)
+	}
+	return texts
 }
 
 // unpark answers the queries whose operation has been taken now.

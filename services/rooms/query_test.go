@@ -12,9 +12,10 @@ func TestCountComesAfterTheAskersOperation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Config{})
 		app, edge := w.app(), w.edge()
+		const room = "x\xff" // any bytes
 		counted := make(chan uint64, 1)
 		go func() { // ends with the answer, which is waited for below
-			n, _ := app.count(2, "x")
+			n, _ := app.count(2, room)
 			counted <- n
 		}()
 		w.pass(time.Second)
@@ -24,7 +25,7 @@ func TestCountComesAfterTheAskersOperation(t *testing.T) {
 			t.Fatalf("answered before the operation: %d", n)
 		default:
 		}
-		app.op(join(edge.socket(1), "x"))
+		app.op(join(edge.socket(1), room))
 		if n := <-counted; n != 1 {
 			t.Errorf("count: got %d, want 1", n)
 		}

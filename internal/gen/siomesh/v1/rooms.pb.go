@@ -156,9 +156,9 @@ func (*RoomsRequest_Counts) isRoomsRequest_Query() {}
 type CountQuery struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Rooms to count in; empty means the whole namespace.
-	Rooms []string `protobuf:"bytes,1,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	Rooms [][]byte `protobuf:"bytes,1,rep,name=rooms,proto3" json:"rooms,omitempty"`
 	// Rooms whose members do not count.
-	Except        []string `protobuf:"bytes,2,rep,name=except,proto3" json:"except,omitempty"`
+	Except        [][]byte `protobuf:"bytes,2,rep,name=except,proto3" json:"except,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -193,14 +193,14 @@ func (*CountQuery) Descriptor() ([]byte, []int) {
 	return file_siomesh_v1_rooms_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *CountQuery) GetRooms() []string {
+func (x *CountQuery) GetRooms() [][]byte {
 	if x != nil {
 		return x.Rooms
 	}
 	return nil
 }
 
-func (x *CountQuery) GetExcept() []string {
+func (x *CountQuery) GetExcept() [][]byte {
 	if x != nil {
 		return x.Except
 	}
@@ -443,8 +443,8 @@ const file_siomesh_v1_rooms_proto_rawDesc = "" +
 	"\x05query\":\n" +
 	"\n" +
 	"CountQuery\x12\x14\n" +
-	"\x05rooms\x18\x01 \x03(\tR\x05rooms\x12\x16\n" +
-	"\x06except\x18\x02 \x03(\tR\x06except\"\"\n" +
+	"\x05rooms\x18\x01 \x03(\fR\x05rooms\x12\x16\n" +
+	"\x06except\x18\x02 \x03(\fR\x06except\"\"\n" +
 	"\n" +
 	"EdgesQuery\x12\x14\n" +
 	"\x05rooms\x18\x01 \x03(\fR\x05rooms\"#\n" +
