@@ -32,10 +32,10 @@ func FuzzAdopt(f *testing.F) {
 	f.Fuzz(func(t *testing.T, state []byte) {
 		s.open(t)
 		defer s.leave()
-		before := s.m.Connections.Load()
+		moved := s.m.MovedHere.Load()
 		h, err := s.adopt(s.session, state)
 		if err != nil {
-			if s.m.Connections.Load() != before {
+			if s.m.MovedHere.Load() != moved {
 				t.Error("a connection that was refused is counted")
 			}
 			return
@@ -55,8 +55,10 @@ func FuzzAdopt(f *testing.F) {
 			c.Message([]byte("40"), false)
 		}
 		c.Closed(engine.TransportClose, nil)
-		if len(c.sockets) > 0 || s.m.Connections.Load() != before {
-			t.Errorf("%d sockets are left, %d connections more", len(c.sockets), s.m.Connections.Load()-before)
+		s.guests.mu.Lock()
+		defer s.guests.mu.Unlock()
+		if len(c.sockets) > 0 || c.place.in != nil {
+			t.Errorf("%d sockets are left, a guest %v", len(c.sockets), c.place.in != nil)
 		}
 	})
 }
