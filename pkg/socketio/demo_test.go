@@ -105,6 +105,18 @@ func join(namespace, name string) *siotest.Client {
 	return c
 }
 
+// joinSoon is join of a namespace whose application is about to run: while the edge still counts one that has just ended, and
+// does not know this one, it refuses the client.
+func joinSoon(namespace, name string) *siotest.Client {
+	deadline := time.Now().Add(siotest.Patience)
+	for {
+		c := join(namespace, name)
+		if c.ID() != "" || time.Now().After(deadline) {
+			return c
+		}
+	}
+}
+
 func (d *demo) run() {
 	var err error
 	d.mesh, err = siomesh.New(siomesh.Config{

@@ -20,7 +20,7 @@ func Example() {
 	ended := make(chan error)
 	go func() { ended <- serve(ctx, natsURL()) }() // "nats://127.0.0.1:4222", say
 
-	ann, bob := join("/lounge", "ann"), join("/lounge", "bob") // two clients
+	ann, bob := joinSoon("/lounge", "ann"), join("/lounge", "bob") // two clients
 	fmt.Println(ann.Next(), bob.Next())
 	fmt.Println(ann.Ask("rename", Rename{To: "Ann"}))
 	fmt.Println(ann.Ask("say", "lobby", "hello"))

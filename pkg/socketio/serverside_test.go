@@ -145,7 +145,15 @@ func TestPollIsLost(t *testing.T) {
 	}
 	r.lock(func() { r.hold = false })
 	r.startRooms()
+	sent := func() uint64 {
+		p := &s.out.parts[s.Of("/").partition]
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.last
+	}
+	before := sent()
 	request, result := polling(t, s)
+	eventually(t, "it is sent", func() bool { return sent() > before })
 	if err := s.serverTargets(&wire.Record{Ack: request, Body: wire.AppendStrings(nil, []string{"x"})}); err != nil {
 		t.Fatal(err)
 	}
