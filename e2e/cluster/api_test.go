@@ -1,14 +1,12 @@
 package cluster_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -283,72 +281,6 @@ func TestAPIAcknowledgements(t *testing.T) {
 		a = emit(`{"event":"bye","ack":true,`+to+`}`, func() { k.question("bye"); k.conn.Close() })
 		if len(a.Missing) != 1 || a.Reason != "disconnected" {
 			t.Errorf("got %+v, want %s disconnected", a, k.id)
-		}
-	})
-}
-
-func TestAPIServerSide(t *testing.T) {
-	heard := make(chan string, 16)
-	c := newCluster(t, 1, 3, func(io *socketio.Server) {
-		_ = io.OnConnection(func(*socketio.Socket) {})
-		io.OnServerSide("hello", func(_ context.Context, e *socketio.ServerEvent) error {
-			var n int
-			var data []byte
-			err := e.Args.Bind(&n, &data)
-			heard <- fmt.Sprintf("%d %x", n, data)
-			return err
-		})
-		io.OnServerSide("who?", func(_ context.Context, e *socketio.ServerEvent) error { return e.Ack("me") })
-	})
-	o := c.serveAPI(2)
-	others := func(io *socketio.Server) int {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		replies, err := io.ServerSideEmitWithAck(ctx, "who?")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(replies)
-	}
-	eventually(t, "rooms knows the instances", func() bool { return others(c.apps[0]) == 2 }) // EMI-006: and not the API's, which never answer
-	o.do("serverSideEmit", `{"event":"hello","args":[7,{"$binary":"CQ=="}]}`, `{}`)
-	for range 3 { // EMI-004
-		select {
-		case got := <-heard:
-			if got != "7 09" {
-				t.Errorf("got %s, want 7 09", got)
-			}
-		case <-time.After(patience):
-			t.Fatal("not everybody has heard")
-		}
-	}
-}
-
-func TestAPIUsers(t *testing.T) {
-	play(t, func(io *socketio.Server) {
-		_ = io.Of("/users").OnConnection(func(*socketio.Socket) {})
-	}, func(_ *testing.T, c *cluster, _ []*client, _ []string) {
-		ann, also, bob := c.joinAs("/users", `{"token":"1"}`), c.joinAs("/users", `{"token":"1"}`), c.joinAs("/users", `{"token":"2"}`)
-		o := c.serveAPI(2)
-		o.do("join", fmt.Sprintf(`{"namespace":"/users","ids":[%q],"join":["r"]}`, also.id), `{}`)
-		for who, want := range map[string][]*client{
-			`"users":["ann"]`:                             {ann, also},
-			`"users":["bob*","ann"]`:                      {ann, also, bob},
-			`"users":["nobody"]`:                          {},
-			`"users":["ann"],"except":["r"]`:              {ann},
-			`"users":["bob*"],"rooms":["r"]`:              {also, bob},
-			`"except_users":["ann"]`:                      {bob},
-			`"rooms":["r"],"except_users":["ann","bob*"]`: {},
-		} {
-			o.do("count", `{"namespace":"/users",`+who+`}`, fmt.Sprintf(`{"count":%d}`, len(want)))
-			o.do("emit", `{"namespace":"/users",`+who+`,"event":"to some"}`, `{}`)
-			o.do("emit", `{"namespace":"/users","event":"to all"}`, `{}`)
-			for _, k := range []*client{ann, also, bob} {
-				if slices.Contains(want, k) {
-					k.expect(`42/users,["to some"]`)
-				}
-				k.expect(`42/users,["to all"]`)
-			}
 		}
 	})
 }

@@ -3,9 +3,13 @@
 package cluster_test
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,59 +37,70 @@ var shapes = []struct {
 
 // cluster is a mesh.
 type cluster struct {
-	tb    testing.TB
-	bus   bus.Bus
-	urls  []string           // of the edges
-	apps  []*socketio.Server // instances of one application, running
-	turns int
+	tb        testing.TB
+	set       settings
+	log       *slog.Logger
+	bus       bus.Bus
+	urls      []string           // of the edges
+	apps      []*socketio.Server // instances of one application, running
+	turns     int
+	ends      []func() // what ends a service or a port, in the order of their beginnings
+	stopRooms func()
+}
+
+// settings change what a mesh consists of; the zero value changes nothing.
+type settings struct {
+	connect   func(who string) bus.Bus         // the bus of each service, such as "edge 0"; one in memory for all if nil
+	edge      func(number int, c *edge.Config) // beside what newClusterWith sets
+	app       func(c *socketio.Config)
+	deadAfter time.Duration // as edges and rooms see it; patience if 0: nobody dies without a goodbye, however busy the machine is
 }
 
 // newCluster starts a mesh; setup registers the handlers of each instance.
 func newCluster(t *testing.T, edges, apps int, setup func(io *socketio.Server)) *cluster {
 	t.Helper()
-	b := bus.NewMemory()
-	t.Cleanup(b.Close)
-	return newClusterOver(t, func() bus.Bus { return b }, edges, apps, setup)
+	return newClusterWith(t, settings{}, edges, apps, setup)
 }
 
-// newClusterOver is newCluster whose services each have a bus of their own.
-func newClusterOver(t *testing.T, connect func() bus.Bus, edges, apps int, setup func(io *socketio.Server)) *cluster {
+// newClusterWith is newCluster with settings.
+func newClusterWith(t *testing.T, set settings, edges, apps int, setup func(io *socketio.Server)) *cluster {
 	t.Helper()
-	c := &cluster{tb: t, bus: connect()}
-	log := slog.New(slog.DiscardHandler)
-	alive := presence.Config{DeadAfter: patience} // nobody dies here without a goodbye, however busy the machine is
-	c.run(rooms.New(connect(), mesh.Subjects{}, log, rooms.Config{Presence: alive}).Run)
+	if set.connect == nil {
+		b := bus.NewMemory()
+		t.Cleanup(b.Close)
+		set.connect = func(string) bus.Bus { return b }
+	}
+	c := &cluster{tb: t, set: set, log: slog.New(slog.DiscardHandler), bus: set.connect("test")}
+	alive := presence.Config{DeadAfter: cmp.Or(set.deadAfter, patience)}
+	c.stopRooms = c.run(rooms.New(set.connect("rooms"), mesh.Subjects{}, c.log, rooms.Config{Presence: alive}).Run)
 	policies, err := auth.ParsePolicies([]string{"*=allow", "/users=tokens"}, auth.Keys{
 		Tokens: `[{"token":"1","user":"ann"},{"token":"2","user":"bob*"}]`,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := auth.New(connect(), mesh.Subjects{}, log, auth.Config{Policies: policies})
+	a, err := auth.New(set.connect("auth"), mesh.Subjects{}, c.log, auth.Config{Policies: policies})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.run(a.Run)
 	var all []*edge.Service
-	for range edges {
-		e, err := edge.New(connect(), mesh.Subjects{}, log, edge.Config{MaxHTTPBufferSize: 8 << 20, Presence: alive})
+	for i := range edges {
+		cfg := edge.Config{MaxHTTPBufferSize: 8 << 20, Presence: alive}
+		if set.edge != nil {
+			set.edge(i, &cfg)
+		}
+		e, err := edge.New(set.connect(fmt.Sprint("edge ", i)), mesh.Subjects{}, c.log, cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
 		server := httptest.NewServer(e)
-		t.Cleanup(server.Close)
+		c.later(server.Close)
 		c.run(e.Run)
 		c.urls, all = append(c.urls, server.URL), append(all, e)
 	}
 	for range apps {
-		io, err := socketio.Connect(bus.NewContext(t.Context(), connect()), "", socketio.Config{App: "chat", Log: log})
-		if err != nil {
-			t.Fatal(err)
-		}
-		io.OnError(func(err error) { t.Logf("app: %v", err) })
-		setup(io)
-		c.run(io.Run)
-		c.apps = append(c.apps, io)
+		c.startApp(setup)
 	}
 	for _, e := range all {
 		eventually(t, "an edge is healthy", e.Healthy)
@@ -93,17 +108,50 @@ func newClusterOver(t *testing.T, connect func() bus.Bus, edges, apps int, setup
 	return c
 }
 
-// run runs f until the test ends.
-func (c *cluster) run(f func(context.Context) error) {
+// startApp starts one more instance of the application.
+func (c *cluster) startApp(setup func(io *socketio.Server)) *socketio.Server {
+	c.tb.Helper()
+	cfg := socketio.Config{App: "chat", Log: c.log}
+	if c.set.app != nil {
+		c.set.app(&cfg)
+	}
+	io, err := socketio.Connect(bus.NewContext(c.tb.Context(), c.set.connect(fmt.Sprint("app ", len(c.apps)))), "", cfg)
+	if err != nil {
+		c.tb.Fatal(err)
+	}
+	io.OnError(func(err error) { c.tb.Logf("app: %v", err) })
+	setup(io)
+	c.run(io.Run)
+	c.apps = append(c.apps, io)
+	return io
+}
+
+// run runs f until the test ends, or stop is called.
+func (c *cluster) run(f func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- f(ctx) }() // the cleanup receives
-	c.tb.Cleanup(func() {
+	go func() { done <- f(ctx) }() // stop receives
+	return c.later(func() {
 		cancel()
 		if err := <-done; err != nil {
 			c.tb.Logf("run: %v", err)
 		}
 	})
+}
+
+// later has end called when the test ends, or once before.
+func (c *cluster) later(end func()) (once func()) {
+	once = sync.OnceFunc(end)
+	c.ends = append(c.ends, once)
+	c.tb.Cleanup(once)
+	return once
+}
+
+// stop ends the mesh as the end of the test would, and leaves the clients as they are.
+func (c *cluster) stop() {
+	for _, end := range slices.Backward(c.ends) {
+		end()
+	}
 }
 
 // app returns the instances in turn.

@@ -22,16 +22,16 @@ import (
 // else. Two kinds of programs have an order: an instance whose handlers take turns, and each handler for itself. Both know who
 // is in their rooms, and so what each client must hear.
 func TestOrder(t *testing.T) {
-	for name, connect := range map[string]func(t *testing.T) func() bus.Bus{
-		"in memory": func(t *testing.T) func() bus.Bus {
+	for name, connect := range map[string]func(t *testing.T) func(string) bus.Bus{
+		"in memory": func(t *testing.T) func(string) bus.Bus {
 			b := bus.NewMemory()
 			t.Cleanup(b.Close)
-			return func() bus.Bus { return b }
+			return func(string) bus.Bus { return b }
 		},
-		"over NATS": func(t *testing.T) func() bus.Bus {
+		"over NATS": func(t *testing.T) func(string) bus.Bus {
 			url := natstest.Run(t)
-			return func() bus.Bus {
-				b, err := bus.Dial(t.Context(), url, bus.NATSOptions{})
+			return func(who string) bus.Bus {
+				b, err := bus.Dial(t.Context(), url, bus.NATSOptions{Name: who})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -43,7 +43,7 @@ func TestOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := &plot{seed: rand.Uint64(), index: map[string]int{}} //nolint:gosec // any will do
 			t.Logf("seed %d", p.seed)
-			c := newClusterOver(t, connect(t), 3, 2, p.setup)
+			c := newClusterWith(t, settings{connect: connect(t)}, 3, 2, p.setup)
 			for i := range clientsInOrder {
 				k := c.join("/")
 				p.clients, p.index[k.id] = append(p.clients, k), i

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -15,9 +14,17 @@ import (
 // play runs a scenario on every shape, with six clients in "/".
 func play(t *testing.T, setup func(*socketio.Server), scenario func(t *testing.T, c *cluster, clients []*client, ids []string)) {
 	t.Helper()
+	playWith(t, settings{}, setup, scenario)
+}
+
+// playWith is play with settings.
+func playWith(
+	t *testing.T, set settings, setup func(*socketio.Server), scenario func(t *testing.T, c *cluster, clients []*client, ids []string),
+) {
+	t.Helper()
 	for _, shape := range shapes {
 		t.Run(shape.name, func(t *testing.T) {
-			c := newCluster(t, shape.edges, shape.apps, func(io *socketio.Server) {
+			c := newClusterWith(t, set, shape.edges, shape.apps, func(io *socketio.Server) {
 				if setup != nil {
 					setup(io)
 				}
@@ -227,47 +234,6 @@ func TestSocketsAnywhere(t *testing.T) {
 			if saw[i] != id+" broad1" {
 				t.Errorf("got %v", saw)
 			}
-		}
-	})
-}
-
-func TestChildrenAnywhere(t *testing.T) {
-	var parents []*socketio.ParentNamespace
-	play(t, func(io *socketio.Server) {
-		p := io.OfRegexp(regexp.MustCompile(`^/dyn-\d+$`))
-		_ = p.OnConnection(func(s *socketio.Socket) { _ = s.Emit("welcome", s.Namespace().Name()) })
-		parents = append(parents, p)
-		_ = io.OfFunc(func(_ context.Context, name string, _ socketio.Handshake) (bool, error) { return name == "/func", nil }).
-			OnConnection(func(s *socketio.Socket) { _ = s.Emit("welcome", "by function") })
-	}, func(t *testing.T, c *cluster, _ []*client, _ []string) {
-		var joined []*client
-		for i := range 6 {
-			k := c.join(fmt.Sprint("/dyn-", i%2))
-			k.expect(fmt.Sprintf(`%s["welcome",%q]`, k.prefix("42"), k.ns)) // NSP-018
-			joined = append(joined, k)
-		}
-		f := c.join("/func")
-		f.expect(`42/func,["welcome","by function"]`) // NSP-020
-		stranger := c.dial("/stranger")
-		stranger.expect(`44/stranger,{"message":"Invalid namespace"}`) // NSP-021
-		for _, p := range parents[len(parents)-len(c.apps):] {
-			for _, child := range p.Children() { // NSP-019: on all edges
-				if err := child.To("x").Emit("nobody"); err != nil {
-					t.Error(err)
-				}
-			}
-		}
-		io := c.app()
-		for _, ns := range []string{"/dyn-0", "/dyn-1"} {
-			if got, err := io.Of(ns).SocketIDs(t.Context()); err != nil || len(got) != 3 { // NSP-016
-				t.Errorf("%s: got %v, %v", ns, got, err)
-			}
-			if err := io.Of(ns).Emit("all"); err != nil { // CLU-002, ADP-006: it is in the whole mesh as soon as it is made
-				t.Error(err)
-			}
-		}
-		for _, k := range joined {
-			k.expect(k.prefix("42") + `["all"]`)
 		}
 	})
 }

@@ -11,11 +11,12 @@ import (
 )
 
 func TestServerSide(t *testing.T) {
-	for _, apps := range []int{1, 3} {
-		t.Run(fmt.Sprint(apps, " apps"), func(t *testing.T) {
+	for _, shape := range []struct{ edges, apps int }{{1, 1}, {3, 2}, {1, 3}} {
+		apps := shape.apps
+		t.Run(fmt.Sprintf("%d edges, %d apps", shape.edges, apps), func(t *testing.T) {
 			heard := make(chan string, 64)
 			n := 0
-			c := newCluster(t, 1, apps, func(io *socketio.Server) {
+			c := newCluster(t, shape.edges, apps, func(io *socketio.Server) {
 				me := n
 				n++
 				_ = io.OnConnection(func(*socketio.Socket) {})
@@ -113,6 +114,9 @@ func TestServerSide(t *testing.T) {
 			}
 			if err := <-leaving; err != nil { // CLU-021, CLU-025: who leaves is not waited for
 				t.Errorf("got %v", err)
+			}
+			if replies, err := io.ServerSideEmitWithAck(ctx, "silent"); err != nil || len(replies) != 0 { // CLU-022: nobody else is left
+				t.Errorf("got %d, %v, %v", len(replies), err, errors.As(err, &missing) && missing.Instances != nil)
 			}
 		})
 	}
