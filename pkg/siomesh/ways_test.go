@@ -358,9 +358,11 @@ func TestCloseWaitsForTheMesh(t *testing.T) {
 	}
 	base := start(t, m)
 	for _, gone := range []bool{false, true} {
-		app, err := socketio.Connect(t.Context(), m.NATSURL(), socketio.Config{
-			App: "outside", Log: slog.New(slog.DiscardHandler), DrainTimeout: 300 * time.Millisecond, EmitTimeout: 100 * time.Millisecond,
-		})
+		cfg := socketio.Config{App: "outside", Log: slog.New(slog.DiscardHandler)}
+		if gone {
+			cfg.DrainTimeout, cfg.EmitTimeout = 300*time.Millisecond, 100*time.Millisecond
+		}
+		app, err := socketio.Connect(t.Context(), m.NATSURL(), cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
