@@ -14,7 +14,7 @@ func msgpackClients(t *testing.T, b binaries) {
 	plain.ready(t, "http://"+addrs[1]+"/readyz")
 	defer plain.stop(t)
 	newDriver(t).owners(t, []string{"http://" + addrs[0]}, "one", "two")
-	runScenariosWith(t, "msgpack", m.urls()...)
+	runScenariosWith(t, []string{"--parser", "msgpack"}, m.urls()...)
 	if got, want := runNode(t, "parsers.mjs", "--json", "http://"+addrs[0], "--msgpack", m.urls()[0]), 6; got != want {
 		t.Errorf("%d scenarios reported, want %d", got, want)
 	}

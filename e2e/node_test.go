@@ -21,7 +21,7 @@ func needNode(tb testing.TB) {
 		}
 	}
 	missing := false
-	for _, name := range []string{"socket.io-client", "socket.io-client-v2", "socket.io-msgpack-parser"} {
+	for _, name := range []string{"engine.io-client", "socket.io-client", "socket.io-client-v2", "socket.io-msgpack-parser"} {
 		_, err := os.Stat("node_modules/" + name + "/package.json")
 		missing = missing || errors.Is(err, fs.ErrNotExist)
 	}
@@ -95,18 +95,19 @@ func runNode(t *testing.T, args ...string) int {
 // runScenarios plays the whole table against the edges.
 func runScenarios(t *testing.T, urls ...string) {
 	t.Helper()
-	runScenariosWith(t, "json", urls...)
+	runScenariosWith(t, nil, urls...)
 }
 
-// runScenariosWith is runScenarios for clients with that parser.
-func runScenariosWith(t *testing.T, parser string, urls ...string) {
+// runScenariosWith is runScenarios for the part of the table that these flags of run.mjs choose.
+func runScenariosWith(t *testing.T, flags []string, urls ...string) {
 	t.Helper()
-	list, err := exec.CommandContext(t.Context(), "node", "run.mjs", "--parser", parser, "--list").Output()
+	args := append([]string{"run.mjs"}, flags...)
+	list, err := exec.CommandContext(t.Context(), "node", append(args, "--list")...).Output()
 	if err != nil {
 		t.Fatalf("list the scenarios: %v", err)
 	}
 	want := strings.Count(string(list), "\n")
-	if got := runNode(t, "run.mjs", "--parser", parser, "--urls", strings.Join(urls, ",")); got != want || want == 0 {
+	if got := runNode(t, append(args, "--urls", strings.Join(urls, ","))...); got != want || want == 0 {
 		t.Errorf("%d scenarios reported, want %d", got, want)
 	}
 }

@@ -1,8 +1,9 @@
-// node run.mjs --urls http://127.0.0.1:3000,http://127.0.0.1:3001 [--transports websocket,polling] [--parser json|msgpack] [--only text] [--list]
+// node run.mjs --urls http://127.0.0.1:3000,http://127.0.0.1:3001 [--transports websocket,polling] [--parser json|msgpack] [--settings name] [--only text] [--list]
 //
 // Runs every scenario of scenarios/*.mjs against a server of e2e/app with the stock socket.io-client, and prints one line of
 // JSON for each: {"name","ok","ms","error"}. Those not marked `once` run for each transport, those with a `parser` with that
-// one only. Exit status 1: one failed.
+// one only, those with `settings` only where edges have these (see tuned_test.go), and nothing else there. Exit status 1: one
+// failed.
 
 import { readdir } from "node:fs/promises";
 import { parseArgs } from "node:util";
@@ -13,6 +14,7 @@ const { values: flags } = parseArgs({
     urls: { type: "string" },
     transports: { type: "string", default: "websocket,polling" },
     parser: { type: "string", default: "json" },
+    settings: { type: "string", default: "" },
     only: { type: "string", default: "" },
     list: { type: "boolean", default: false },
   },
@@ -24,7 +26,7 @@ async function scenarios() {
   for (const file of (await readdir(folder)).sort()) {
     const group = file.replace(/\.mjs$/, "");
     for (const [name, run] of Object.entries(await import(new URL(file, folder)))) {
-      if ((run.parser ?? flags.parser) !== flags.parser) continue;
+      if ((run.parser ?? flags.parser) !== flags.parser || (run.settings ?? "") !== flags.settings) continue;
       const transports = run.once ? [undefined] : flags.transports.split(",");
       for (const transport of transports) found.push({ name: [group, name, transport].filter(Boolean).join("/"), run, transport });
     }

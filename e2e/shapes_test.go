@@ -57,6 +57,7 @@ func oneProcess(t *testing.T, b binaries) {
 	app := b.start(t, "app", "app", append(policies(t), "--listen", addr, "--max-http-buffer-size", maxBuffer)...)
 	app.ready(t, url+"/socket.io/?EIO=4&transport=polling")
 	runScenarios(t, url)
+	t.Run("settings", func(t *testing.T) { tunedProcess(t, b) })
 }
 
 // upAndOutside: `siomesh up` with its demo, and an application that joins from outside.
@@ -84,6 +85,7 @@ func separateProcesses(t *testing.T, b binaries) {
 	d := newDriver(t)
 	d.owners(t, m.urls(), "one", "two")
 	runScenarios(t, m.urls()...)
+	t.Run("settings", func(t *testing.T) { m.tunedEdges(t) })
 	t.Run("metrics", func(t *testing.T) { m.hasMetrics(t) })
 	t.Run("chat with a page elsewhere", func(t *testing.T) { m.chat(t) })
 }

@@ -18,7 +18,7 @@ const watchers = "watchers"
 func (a *app) serve(n *socketio.Namespace, s *socketio.Socket) {
 	c := &client{app: a, n: n, s: s}
 	for event, h := range map[string]socketio.Handler{
-		"echo": echo, "decoded": decoded, "album": album, "back": c.back, "tick": c.tick, "string": c.text, "bytes": c.bytes,
+		"echo": echo, "decoded": decoded, "album": album, "back": c.back, "tick": c.tick, "string": c.text, "bytes": c.bytes, "date": c.date,
 		"ask": c.ask, "ask-length": c.askLength, "ask-late": c.askLate,
 		"join": c.join, "leave": c.leave, "rooms": c.rooms, "join-and-tell": c.joinAndTell,
 		"all": c.all, "others": c.others, "to": c.to, "to-others": c.toOthers,
@@ -110,6 +110,16 @@ func (c *client) bytes(_ context.Context, e *socketio.Event) error {
 		return err
 	}
 	return e.Ack(bytes.Repeat([]byte{7}, n))
+}
+
+// date(time) says and answers the same, alone and inside an object.
+func (c *client) date(_ context.Context, e *socketio.Event) error {
+	var at time.Time
+	if err := e.Bind(&at); err != nil {
+		return err
+	}
+	inside := map[string]time.Time{"at": at}
+	return errors.Join(c.s.Emit("date", at, inside), e.Ack(at, inside))
 }
 
 // ask(question) answers with what the client answers.
