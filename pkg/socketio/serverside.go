@@ -216,7 +216,6 @@ type poll struct {
 
 	mu      sync.Mutex
 	targets map[string]bool // guarded by mu; nil until rooms has named them, true: waited for
-	dead    []string        // guarded by mu; instances that died before that
 	replies []ServerReply   // guarded by mu
 	failure error           // guarded by mu; why rooms will not name them
 }
@@ -264,9 +263,6 @@ func (p *polls) each(change func(*poll)) {
 // gone stops waiting for a dead instance.
 func (p *polls) gone(id mesh.InstanceID) {
 	p.each(func(k *poll) {
-		if k.targets == nil {
-			k.dead = append(k.dead, id.String())
-		}
 		k.drop(id.String())
 	})
 }
@@ -320,11 +316,17 @@ func (s *Server) serverTargets(r *wire.Record) error {
 		k.targets = make(map[string]bool, len(ids))
 		for _, id := range ids {
 			replied := slices.ContainsFunc(k.replies, func(reply ServerReply) bool { return reply.Instance == id })
-			k.targets[id] = !replied && !slices.Contains(k.dead, id)
+			k.targets[id] = !replied && !s.died(id)
 		}
 		k.failure = nil
 	})
 	return nil
+}
+
+// died reports whether an instance is dead, which rooms may not have known when it asked it. One that dies later passes gone.
+func (s *Server) died(instance string) bool {
+	id, err := mesh.ParseInstanceID(instance)
+	return err == nil && s.peers.Dead(id)
 }
 
 // serverAnswer takes an answer of another instance.

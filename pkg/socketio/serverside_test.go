@@ -3,13 +3,13 @@ package socketio
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/siomesh/siomesh/internal/mesh"
-	"github.com/siomesh/siomesh/internal/mesh/presence"
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
@@ -109,12 +109,30 @@ type pollResult struct {
 	err     error
 }
 
-// TestPolledInstanceDies: one that dies before rooms has told who was asked is not waited for.
+// TestPolledInstanceDies: one that died before rooms has told who was asked, or before it was asked, is not waited for.
 func TestPolledInstanceDies(t *testing.T) {
-	_, s, _, _ := serve(t, nothing)
-	request, result := polling(t, s)
+	for _, before := range []bool{false, true} {
+		t.Run(fmt.Sprint("before the request ", before), func(t *testing.T) { polledInstanceDies(t, before) })
+	}
+}
+
+func polledInstanceDies(t *testing.T, before bool) {
+	t.Helper()
+	r, s, _, _ := serve(t, nothing)
 	dead, alive := mesh.NewInstanceID(), mesh.NewInstanceID()
-	s.peerChanged(presence.Died, presence.Peer{Address: mesh.Address{Kind: mesh.KindApp, App: "test", Instance: dead}})
+	stop := r.presence(mesh.Address{Kind: mesh.KindApp, App: "test", Instance: dead})
+	eventually(t, "it is known", func() bool { _, known := s.peers.Peer(dead); return known && !s.peers.Dead(dead) })
+	die := func() {
+		stop()
+		eventually(t, "it is dead", func() bool { return s.peers.Dead(dead) })
+	}
+	if before {
+		die()
+	}
+	request, result := polling(t, s)
+	if !before {
+		die()
+	}
 	named := wire.AppendStrings(nil, []string{dead.String(), alive.String()})
 	body, err := newEncoder().ack(nil, []any{1})
 	if err != nil {

@@ -62,6 +62,12 @@ func (g *graveyard) ignores(id mesh.InstanceID, sequence uint64) bool {
 	return false
 }
 
+// holds reports whether id is dead, as far as is remembered.
+func (g *graveyard) holds(id mesh.InstanceID) bool {
+	_, buried := g.ends[id]
+	return buried
+}
+
 // bury remembers id, which is not in the graveyard, and forgets the oldest if there are too many.
 func (g *graveyard) bury(id mesh.InstanceID, end ending) {
 	if len(g.order) == graves {

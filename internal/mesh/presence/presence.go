@@ -163,6 +163,14 @@ func (p *Peers) Peer(id mesh.InstanceID) (Peer, bool) {
 	return Peer{}, false
 }
 
+// Dead reports whether id died and has not come back; the last few hundred that died are remembered. It says so before the
+// watchers hear of the death.
+func (p *Peers) Dead(id mesh.InstanceID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.roster.gone.holds(id)
+}
+
 // Suspect reports that somebody got no responders for id. A live peer that is just reconnecting gives the same sign, so
 // this only shortens the silence that id is allowed. Unknown and already suspect instances are ignored.
 func (p *Peers) Suspect(id mesh.InstanceID) {

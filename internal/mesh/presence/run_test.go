@@ -94,6 +94,9 @@ func TestGoodbyeIsDeathAtOnce(t *testing.T) {
 		a, e := join(t, b, app(), Config{}), join(t, b, edge(), Config{})
 		pass(time.Second)
 		e.wantNews(t, "up app")
+		if e.Dead(a.self.Instance) {
+			t.Error("dead before its end")
+		}
 		start := time.Now()
 		a.stop()
 		synctest.Wait()
@@ -101,7 +104,7 @@ func TestGoodbyeIsDeathAtOnce(t *testing.T) {
 			t.Errorf("died after %v, want at once", at.Sub(start))
 		}
 		e.wantBye(t, true)
-		if _, ok := e.Peer(a.self.Instance); ok || e.Fresh(a.self.Instance) {
+		if _, ok := e.Peer(a.self.Instance); ok || e.Fresh(a.self.Instance) || !e.Dead(a.self.Instance) {
 			t.Error("the dead instance is still there")
 		}
 	})
@@ -122,9 +125,15 @@ func TestSilenceIsDeath(t *testing.T) {
 		if got := at.Sub(start); got < 1000*ms || got > 1600*ms {
 			t.Errorf("died after %v, want 1 to 1.6 s", got)
 		}
+		if !e.Dead(a.self.Instance) {
+			t.Error("not dead after its death")
+		}
 		a.line.set(func(l *line) { l.cut = false })
 		pass(time.Second)
 		e.wantNews(t, "up app") // it had not restarted: it was only cut off
+		if e.Dead(a.self.Instance) {
+			t.Error("dead after it came back")
+		}
 		a.wantNews(t, "up edge")
 	})
 }
