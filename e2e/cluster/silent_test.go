@@ -110,9 +110,12 @@ func TestSilentEdge(t *testing.T) {
 			link.cut.Store(true)
 			defer link.cut.Store(false)
 			for _, io := range c.apps {
-				var silent *socketio.EdgeError
 				got, err := io.Timeout(100 * time.Millisecond).FetchSockets(t.Context())
-				if !errors.As(err, &silent) || !errors.Is(err, socketio.ErrTimeout) || !slices.Equal(idsOf(got), there) { // CLU-027, with what there is
+				if !errors.Is(err, socketio.ErrTimeout) { // CLU-027: long before the 5 s of Config.EmitTimeout, and before it is dead
+					t.Errorf("got %v, %v", idsOf(got), err)
+				}
+				// Unless this instance itself had said something to the edge that is not confirmed.
+				if silent := (*socketio.EdgeError)(nil); errors.As(err, &silent) && !slices.Equal(idsOf(got), there) { // CLU-027, with what there is
 					t.Errorf("got %v, %v, want %v", idsOf(got), err, there)
 				}
 			}
