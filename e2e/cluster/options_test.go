@@ -14,7 +14,7 @@ import (
 // TestOptionsHoldOnce: what is said of one packet holds for no other.
 func TestOptionsHoldOnce(t *testing.T) {
 	sockets := make(chan *socketio.Socket, 64)
-	play(t, func(io *socketio.Server) { _ = io.OnConnection(func(s *socketio.Socket) { sockets <- s }) },
+	playWith(t, stays(), func(io *socketio.Server) { _ = io.OnConnection(func(s *socketio.Socket) { sockets <- s }) },
 		func(t *testing.T, c *cluster, clients []*client, _ []string) {
 			defer http.DefaultClient.CloseIdleConnections()
 			byID := map[string]*socketio.Socket{}

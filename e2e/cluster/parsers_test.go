@@ -91,9 +91,13 @@ func TestParsersAnywhere(t *testing.T) {
 				}
 			}
 			for _, bad := range []any{ // PAR-030
-				map[string]any{"type": 99, "nsp": "/packed"}, map[string]any{"type": "2", "nsp": "/packed", "data": []any{"e"}},
-				map[string]any{"type": 2, "nsp": 1, "data": []any{"e"}}, map[string]any{"type": 2, "nsp": "/packed", "data": "e"},
-				map[string]any{"type": 2, "nsp": "/packed", "data": []any{"e"}, "id": "1"}, []any{2}, "2",
+				map[string]any{"type": 99, "nsp": "/packed"},
+				map[string]any{"type": "2", "nsp": "/packed", "data": []any{"e"}},
+				map[string]any{"type": 2, "nsp": 1, "data": []any{"e"}},
+				map[string]any{"type": 2, "nsp": "/packed", "data": "e"},
+				map[string]any{"type": 2, "nsp": "/packed", "data": []any{"e"}, "id": "1"},
+				[]any{2},
+				"2",
 			} {
 				k := c.joinPacked(c.urls[0], "/packed")
 				k.sendPacked(bad)

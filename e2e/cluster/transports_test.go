@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/siomesh/siomesh/pkg/socketio"
+	"github.com/siomesh/siomesh/services/edge"
 )
 
 // poller is a raw client over long-polling, all of whose requests go to one edge.
@@ -36,6 +37,9 @@ func (c *cluster) poll(query string) *poller {
 	p.id = open.SID
 	return p
 }
+
+// stays returns settings in which no CONNECT on polling waits for an upgrade.
+func stays() settings { return settings{edge: func(_ int, c *edge.Config) { c.UpgradeWait = -1 }} }
 
 // do makes a request, which must succeed.
 func (p *poller) do(method, body string) string {
@@ -114,7 +118,7 @@ func TestTransportsAnywhere(t *testing.T) {
 
 func TestHandshakeAnywhere(t *testing.T) {
 	sockets := make(chan *socketio.Socket, 16)
-	play(t, func(io *socketio.Server) { _ = io.OnConnection(func(s *socketio.Socket) { sockets <- s }) },
+	playWith(t, stays(), func(io *socketio.Server) { _ = io.OnConnection(func(s *socketio.Socket) { sockets <- s }) },
 		func(t *testing.T, c *cluster, clients []*client, _ []string) {
 			defer http.DefaultClient.CloseIdleConnections()
 			for range clients {
