@@ -199,7 +199,7 @@ func TestPolledDescriptors(t *testing.T) {
 }
 
 func TestPolledTLS(t *testing.T) {
-	hs := httptest.NewTLSServer(&fakeServer{faults: faults{pingInterval: 25000}, rooms: map[string][]*fakeSocket{}})
+	hs := httptest.NewTLSServer(&fakeServer{faults: faults{pingInterval: 25000, pingTimeout: 20000}, rooms: map[string][]*fakeSocket{}})
 	defer hs.Close()
 	p := startPoller(t)
 	c, _ := dialPolled(t, p, hs.URL)

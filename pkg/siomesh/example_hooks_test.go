@@ -39,7 +39,6 @@ func hooks() siomesh.Config {
 		OnSession: func(s *engine.Session, _ *http.Request) { // before the open packet
 			s.Observe(&engine.Observer{
 				PacketCreate: func(p engine.Packet) { fmt.Println("to the client:", p.Type) },
-				Drain:        func() { fmt.Println("sent") },
 				Upgrade:      func(transport string) { fmt.Println("now on", transport) },
 				Close:        func(reason engine.Reason, _ error, _ []engine.Packet) { fmt.Println("closed:", reason) },
 			})
@@ -74,7 +73,6 @@ func ExampleConfig_hooks() {
 	// Output:
 	// refused: 4 Forbidden
 	// {"code":4,"message":"no key"}
-	// sent
 	// clients: 1
 	// closed: forced close
 	// <nil>
