@@ -12,6 +12,7 @@ import (
 )
 
 func TestAcksAnywhere(t *testing.T) {
+	t.Parallel()
 	sockets := make(chan *socketio.Socket, 64)
 	play(t, func(io *socketio.Server) {
 		_ = io.Of("/acks").OnConnection(func(s *socketio.Socket) {

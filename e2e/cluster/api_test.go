@@ -81,6 +81,7 @@ func selections(ids []string) map[string][]int {
 }
 
 func TestAPIEmit(t *testing.T) {
+	t.Parallel()
 	play(t, func(io *socketio.Server) {
 		_ = io.Of("/ü n>.*").OnConnection(func(*socketio.Socket) {})
 	}, func(t *testing.T, c *cluster, clients []*client, _ []string) {
@@ -133,6 +134,7 @@ func inRooms(o *outside, clients []*client) (ids []string) {
 }
 
 func TestAPIChanges(t *testing.T) {
+	t.Parallel()
 	play(t, nil, func(t *testing.T, c *cluster, clients []*client, _ []string) {
 		o := c.serveAPI(2)
 		ids := inRooms(o, clients)
@@ -156,6 +158,7 @@ func TestAPIChanges(t *testing.T) {
 }
 
 func TestAPIFetch(t *testing.T) {
+	t.Parallel()
 	play(t, nil, func(t *testing.T, c *cluster, clients []*client, _ []string) {
 		o := c.serveAPI(1)
 		ids := inRooms(o, clients)
@@ -223,6 +226,7 @@ func TestAPIFetch(t *testing.T) {
 }
 
 func TestAPIAcknowledgements(t *testing.T) {
+	t.Parallel()
 	play(t, nil, func(t *testing.T, c *cluster, clients []*client, sorted []string) {
 		o := c.serveAPI(1)
 		type answer struct {

@@ -10,6 +10,7 @@ import (
 
 // TestAPIPages walks the sockets page by page, whose order is that of the ids, while others come and go.
 func TestAPIPages(t *testing.T) {
+	t.Parallel()
 	play(t, nil, func(t *testing.T, c *cluster, clients []*client, _ []string) {
 		o := c.serveAPI(2)
 		ids := inRooms(o, clients)

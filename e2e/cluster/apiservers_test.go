@@ -13,6 +13,7 @@ import (
 )
 
 func TestAPIServerSide(t *testing.T) {
+	t.Parallel()
 	for _, shape := range shapes {
 		t.Run(shape.name, func(t *testing.T) {
 			heard := make(chan string, 16)
@@ -59,6 +60,7 @@ func TestAPIServerSide(t *testing.T) {
 }
 
 func TestAPIReservedNames(t *testing.T) {
+	t.Parallel()
 	play(t, nil, func(_ *testing.T, c *cluster, clients []*client, _ []string) {
 		o := c.serveAPI(1)
 		for _, name := range []string{"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"} {
@@ -82,6 +84,7 @@ func (o *outside) refuse(verb, request, text string) {
 }
 
 func TestAPIUsers(t *testing.T) {
+	t.Parallel()
 	play(t, func(io *socketio.Server) {
 		_ = io.Of("/users").OnConnection(func(*socketio.Socket) {})
 	}, func(_ *testing.T, c *cluster, _ []*client, _ []string) {

@@ -23,6 +23,7 @@ func (k *client) questionOf(event, attachment string) (id int) {
 }
 
 func TestBinaryAcksAnywhere(t *testing.T) {
+	t.Parallel()
 	play(t, nil, func(t *testing.T, c *cluster, clients []*client, ids []string) {
 		for _, io := range c.apps {
 			answered := make(chan error, 1)

@@ -39,6 +39,7 @@ func whom(clients []*client, numbers ...int) (ids []string) {
 }
 
 func TestBroadcastAnywhere(t *testing.T) {
+	t.Parallel()
 	everybody := []int{0, 1, 2, 3, 4, 5}
 	play(t, nil, func(t *testing.T, c *cluster, clients []*client, _ []string) {
 		io := c.app()
@@ -124,6 +125,7 @@ func fromSockets(t *testing.T, io *socketio.Server, clients []*client) {
 
 // TestLocalAnywhere: each instance reaches its own sockets, and together they reach all.
 func TestLocalAnywhere(t *testing.T) {
+	t.Parallel()
 	play(t, nil, func(t *testing.T, c *cluster, clients []*client, ids []string) {
 		var reached []string
 		for i, io := range c.apps {
@@ -152,6 +154,7 @@ func TestLocalAnywhere(t *testing.T) {
 
 // TestRoomsOfSockets asks which sockets are in a room and in which rooms a socket is.
 func TestRoomsOfSockets(t *testing.T) {
+	t.Parallel()
 	play(t, func(io *socketio.Server) {
 		_ = io.OnConnection(func(s *socketio.Socket) {
 			s.On("join", func(_ context.Context, e *socketio.Event) error {
@@ -198,6 +201,7 @@ func TestRoomsOfSockets(t *testing.T) {
 
 // TestVolatileAnywhere: a WebSocket that takes bytes gets what is volatile, also behind other packets.
 func TestVolatileAnywhere(t *testing.T) {
+	t.Parallel()
 	const one, all = `451-["v",{"_placeholder":true,"num":0}]`, `451-["all",{"_placeholder":true,"num":0}]`
 	play(t, nil, func(t *testing.T, c *cluster, clients []*client, _ []string) {
 		for _, io := range c.apps {

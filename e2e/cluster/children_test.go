@@ -13,6 +13,7 @@ import (
 )
 
 func TestChildrenAnywhere(t *testing.T) {
+	t.Parallel()
 	var parents []*socketio.ParentNamespace
 	play(t, func(io *socketio.Server) {
 		p := io.OfRegexp(regexp.MustCompile(`^/dyn-\d+$`))
@@ -129,6 +130,7 @@ func have(families []*family, name string) (n int) {
 }
 
 func TestChildrenComeAndGo(t *testing.T) {
+	t.Parallel()
 	for _, cleanup := range []bool{false, true} {
 		for _, shape := range shapes {
 			t.Run(fmt.Sprintf("cleanup %v, %s", cleanup, shape.name), func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 // TestCloseAnywhere: Close lets the handlers that run finish, with all they do reaching its clients; then those are closed
 // without a word of their namespace, so that they come back, to another instance if there is one. Nobody else notices.
 func TestCloseAnywhere(t *testing.T) {
+	t.Parallel()
 	var entered chan *socketio.Socket
 	var resume chan struct{}
 	ends := make(chan string, 64)

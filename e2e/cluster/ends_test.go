@@ -21,6 +21,7 @@ type ending struct {
 // TestNothingAfterTheEnd: what a client sent before it knew of the end is handled by nobody, and nothing can be done to a socket
 // that has ended.
 func TestNothingAfterTheEnd(t *testing.T) {
+	t.Parallel()
 	instances := 0
 	sockets := make(chan *ending, 16)
 	play(t, func(io *socketio.Server) {

@@ -86,6 +86,7 @@ func count(t *testing.T, of interface {
 }
 
 func TestMiddlewaresAnywhere(t *testing.T) {
+	t.Parallel()
 	var g *guarded
 	play(t, func(io *socketio.Server) {
 		if g == nil {

@@ -33,6 +33,7 @@ func quoted(t *testing.T, name string) string {
 }
 
 func TestOddRooms(t *testing.T) {
+	t.Parallel()
 	play(t, nil, func(t *testing.T, c *cluster, clients []*client, ids []string) {
 		names := oddNames()
 		io := c.app()
@@ -89,6 +90,7 @@ func TestOddRooms(t *testing.T) {
 }
 
 func TestOddEvents(t *testing.T) {
+	t.Parallel()
 	names := oddNames()
 	play(t, func(io *socketio.Server) {
 		_ = io.OnConnection(func(s *socketio.Socket) {

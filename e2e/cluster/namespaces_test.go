@@ -11,6 +11,7 @@ import (
 )
 
 func TestNamespacesAnywhere(t *testing.T) {
+	t.Parallel()
 	ended := make(chan string, 64)
 	sockets := make(chan *socketio.Socket, 64)
 	play(t, func(io *socketio.Server) {
@@ -98,6 +99,7 @@ func TestNamespacesAnywhere(t *testing.T) {
 }
 
 func TestForbiddenPackets(t *testing.T) {
+	t.Parallel()
 	play(t, func(io *socketio.Server) { _ = io.Of("/a").OnConnection(func(*socketio.Socket) {}) },
 		func(t *testing.T, c *cluster, clients []*client, _ []string) {
 			for packet, numbers := range map[string]string{
@@ -122,6 +124,7 @@ func TestForbiddenPackets(t *testing.T) {
 }
 
 func TestReservedNames(t *testing.T) {
+	t.Parallel()
 	play(t, nil, func(t *testing.T, c *cluster, clients []*client, ids []string) {
 		for _, io := range c.apps {
 			for _, name := range []string{"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"} {

@@ -13,6 +13,7 @@ import (
 
 // TestOptionsHoldOnce: what is said of one packet holds for no other.
 func TestOptionsHoldOnce(t *testing.T) {
+	t.Parallel()
 	sockets := make(chan *socketio.Socket, 64)
 	playWith(t, stays(), func(io *socketio.Server) { _ = io.OnConnection(func(s *socketio.Socket) { sockets <- s }) },
 		func(t *testing.T, c *cluster, clients []*client, _ []string) {
@@ -90,6 +91,7 @@ type counted struct{ n *atomic.Int64 }
 func (v counted) MarshalJSON() ([]byte, error) { return fmt.Append(nil, v.n.Add(1)), nil }
 
 func TestEncodedOnce(t *testing.T) {
+	t.Parallel()
 	play(t, nil, func(t *testing.T, c *cluster, clients []*client, _ []string) {
 		for _, io := range c.apps {
 			var n atomic.Int64

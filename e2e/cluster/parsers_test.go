@@ -65,6 +65,7 @@ func (c *cluster) joinPacked(url, ns string) *client {
 
 // TestParsersAnywhere: an edge has the parser that its configuration names, and all clients hear the same.
 func TestParsersAnywhere(t *testing.T) {
+	t.Parallel()
 	for _, shape := range shapes {
 		t.Run(shape.name, func(t *testing.T) {
 			set := settings{edge: func(i int, c *edge.Config) {

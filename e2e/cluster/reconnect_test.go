@@ -15,6 +15,7 @@ import (
 )
 
 func TestReconnectAnywhere(t *testing.T) {
+	t.Parallel()
 	var connections, ends atomic.Int64
 	play(t, func(io *socketio.Server) {
 		_ = io.Of("/again").OnConnection(func(s *socketio.Socket) {

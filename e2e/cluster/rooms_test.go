@@ -43,6 +43,7 @@ func (r *record) len() int {
 }
 
 func TestRoomEvents(t *testing.T) {
+	t.Parallel()
 	var records []*record
 	play(t, func(io *socketio.Server) {
 		r := &record{}
@@ -85,6 +86,7 @@ func TestRoomEvents(t *testing.T) {
 }
 
 func TestUsers(t *testing.T) {
+	t.Parallel()
 	for _, shape := range shapes {
 		t.Run(shape.name, func(t *testing.T) {
 			c := newCluster(t, shape.edges, shape.apps, func(io *socketio.Server) {

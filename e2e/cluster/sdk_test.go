@@ -51,6 +51,7 @@ func idsOf(sockets []*socketio.RemoteSocket) (ids []string) {
 }
 
 func TestFetchAnywhere(t *testing.T) {
+	t.Parallel()
 	play(t, nil, func(t *testing.T, c *cluster, clients []*client, ids []string) {
 		for _, io := range c.apps {
 			all, err := io.FetchSockets(t.Context())
@@ -97,6 +98,7 @@ func TestFetchAnywhere(t *testing.T) {
 }
 
 func TestChangeAnywhere(t *testing.T) {
+	t.Parallel()
 	play(t, nil, func(t *testing.T, c *cluster, clients []*client, ids []string) {
 		one := clients[0].id
 		for _, io := range c.apps {
@@ -135,6 +137,7 @@ func TestChangeAnywhere(t *testing.T) {
 }
 
 func TestAskAnywhere(t *testing.T) {
+	t.Parallel()
 	play(t, nil, func(t *testing.T, c *cluster, clients []*client, ids []string) {
 		for round, io := range c.apps {
 			answered := make(chan error, 1)
@@ -193,6 +196,7 @@ func TestAskAnywhere(t *testing.T) {
 }
 
 func TestSocketsAnywhere(t *testing.T) {
+	t.Parallel()
 	outgoing := make(chan string, 64)
 	play(t, func(io *socketio.Server) {
 		_ = io.OnConnection(func(s *socketio.Socket) {

@@ -11,6 +11,7 @@ import (
 )
 
 func TestServerSide(t *testing.T) {
+	t.Parallel()
 	for _, shape := range []struct{ edges, apps int }{{1, 1}, {3, 2}, {1, 3}} {
 		apps := shape.apps
 		t.Run(fmt.Sprintf("%d edges, %d apps", shape.edges, apps), func(t *testing.T) {

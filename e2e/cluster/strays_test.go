@@ -14,6 +14,7 @@ import (
 
 // TestStrays: what an instance sent itself, what is of another namespace, and what nobody understands is heard by no handler.
 func TestStrays(t *testing.T) {
+	t.Parallel()
 	heard := make(chan string, 64)
 	instances := 0
 	memory := bus.NewMemory()

@@ -84,6 +84,7 @@ func (p *poller) upgrade(c *cluster) *client {
 }
 
 func TestTransportsAnywhere(t *testing.T) {
+	t.Parallel()
 	play(t, nil, func(t *testing.T, c *cluster, clients []*client, _ []string) {
 		defer http.DefaultClient.CloseIdleConnections()
 		polling, upgraded := c.poll(""), c.poll("")
@@ -117,6 +118,7 @@ func TestTransportsAnywhere(t *testing.T) {
 }
 
 func TestHandshakeAnywhere(t *testing.T) {
+	t.Parallel()
 	sockets := make(chan *socketio.Socket, 16)
 	playWith(t, stays(), func(io *socketio.Server) { _ = io.OnConnection(func(s *socketio.Socket) { sockets <- s }) },
 		func(t *testing.T, c *cluster, clients []*client, _ []string) {
