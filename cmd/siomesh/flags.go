@@ -123,6 +123,7 @@ type engineFlags struct {
 	UpgradeWait       time.Duration `default:"300ms" help:"With several edges a CONNECT on polling waits this long for the upgrade, so that the session can move to the edge that gets it; 0 is not at all."`
 	ConnectTimeout    time.Duration `default:"45s" help:"A connection without a namespace for this long is closed."`
 	AppWait           time.Duration `default:"5s" help:"A client's CONNECT is held for this long while a service it needs is missing."`
+	HandOverWait      time.Duration `default:"30s" help:"A client whose app instance has ended waits for this long for another one, if there is none."`
 	MaxHTTPBufferSize int64         `name:"max-http-buffer-size" default:"1000000" help:"Largest message of a client in bytes."`
 	TrustedProxies    []string      `placeholder:"CIDR" help:"Proxies whose X-Forwarded-For and -Proto are believed."`
 	ServeClient       bool          `default:"true" negatable:"" help:"Serve the browser client beside the endpoint."`
@@ -177,7 +178,7 @@ func (f *engineFlags) config() (edge.Config, error) {
 	cfg := edge.Config{
 		Path: f.Path, Transports: f.Transports, DisableUpgrades: !f.AllowUpgrades,
 		PingInterval: f.PingInterval, PingTimeout: f.PingTimeout, UpgradeTimeout: f.UpgradeTimeout, UpgradeWait: orNone(f.UpgradeWait),
-		ConnectTimeout: f.ConnectTimeout, AppWait: f.AppWait, MaxHTTPBufferSize: f.MaxHTTPBufferSize,
+		ConnectTimeout: f.ConnectTimeout, AppWait: f.AppWait, HandOverWait: f.HandOverWait, MaxHTTPBufferSize: f.MaxHTTPBufferSize,
 		CORS: f.cors(), TrustedProxies: proxies, ClientDir: f.clientDir(),
 		AllowEIO3: f.AllowEIO3, PacketParser: f.Parser, DisableTrailingSlash: !f.AddTrailingSlash, Cookie: cookie,
 		InitialPacket: f.initialPacket(), AuthHandshake: f.AuthHandshake,

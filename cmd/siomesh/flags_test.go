@@ -49,11 +49,12 @@ func TestEngineFlags(t *testing.T) {
 		{"--max-unjoined 0", "SIOMESH_MAX_UNJOINED=0", func(c *edge.Config) { c.MaxUnjoined = -1 }},
 		{"--upgrade-wait 1s", "SIOMESH_UPGRADE_WAIT=1s", func(c *edge.Config) { c.UpgradeWait = time.Second }},
 		{"--upgrade-wait 0s", "SIOMESH_UPGRADE_WAIT=0s", func(c *edge.Config) { c.UpgradeWait = -1 }},
+		{"--hand-over-wait 1m", "SIOMESH_HAND_OVER_WAIT=1m", func(c *edge.Config) { c.HandOverWait = time.Minute }},
 		{"--client-dir dist", "SIOMESH_CLIENT_DIR=dist", func(c *edge.Config) { c.ClientDir = "dist" }},
 	} {
 		want := edge.Config{
 			ClientDir: "node_modules/socket.io-client/dist", HTTPCompressionThreshold: 1024, PerMessageDeflateThreshold: 1024,
-			MaxUnjoined: 10_000, UpgradeWait: 300 * time.Millisecond,
+			MaxUnjoined: 10_000, UpgradeWait: 300 * time.Millisecond, HandOverWait: 30 * time.Second,
 			ConnectsPerSecond: 10,
 			BodyTimeout:       time.Minute, AuthTimeout: 2 * time.Second, MaxHandshakes: 1024, Parser: protocol.Limits{MaxAttachments: 10},
 		}
@@ -79,6 +80,7 @@ type options struct {
 	events, bytes           float64
 	eventBurst, byteBurst   int
 	upgradeWait             time.Duration
+	handOverWait            time.Duration
 	connects                float64
 	connectBurst            int
 	bodyTime, authTime      time.Duration
@@ -123,7 +125,7 @@ func edgeOptions(c edge.Config) options {
 		plainHTTP: c.DisableHTTPCompression, threshold: c.HTTPCompressionThreshold,
 		deflate: c.PerMessageDeflate, deflateAbove: c.PerMessageDeflateThreshold, clientDir: c.ClientDir,
 		unjoined: c.MaxUnjoined, events: c.EventsPerSecond, eventBurst: c.EventBurst, bytes: c.BytesPerSecond, byteBurst: c.ByteBurst,
-		upgradeWait: c.UpgradeWait, connects: c.ConnectsPerSecond, connectBurst: c.ConnectBurst,
+		upgradeWait: c.UpgradeWait, handOverWait: c.HandOverWait, connects: c.ConnectsPerSecond, connectBurst: c.ConnectBurst,
 		bodyTime: c.BodyTimeout, authTime: c.AuthTimeout, handshakes: c.MaxHandshakes, attachments: c.Parser.MaxAttachments,
 	}
 }
@@ -134,7 +136,7 @@ func meshOptions(c siomesh.Config) options {
 		plainHTTP: c.DisableHTTPCompression, threshold: c.HTTPCompressionThreshold,
 		deflate: c.PerMessageDeflate, deflateAbove: c.PerMessageDeflateThreshold, clientDir: c.ClientDir,
 		unjoined: c.MaxUnjoined, events: c.EventsPerSecond, eventBurst: c.EventBurst, bytes: c.BytesPerSecond, byteBurst: c.ByteBurst,
-		upgradeWait: c.UpgradeWait, connects: c.ConnectsPerSecond, connectBurst: c.ConnectBurst,
+		upgradeWait: c.UpgradeWait, handOverWait: c.HandOverWait, connects: c.ConnectsPerSecond, connectBurst: c.ConnectBurst,
 		bodyTime: c.BodyTimeout, authTime: c.AuthTimeout, handshakes: c.MaxHandshakes, attachments: c.MaxAttachments,
 	}
 }

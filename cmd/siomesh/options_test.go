@@ -41,7 +41,7 @@ func TestSettingsReachTheEngine(t *testing.T) {
 	all = append(all, limitSettings()...)
 	all = append(all, connectionSettings()...)
 	covered := map[string]bool{ // of the mesh, not of the engine; TestEngineFlags has the rates
-		"app-wait": true, "trusted-proxies": true, "upgrade-wait": true, // which e2e shows
+		"app-wait": true, "trusted-proxies": true, "upgrade-wait": true, "hand-over-wait": true, // which e2e shows
 		"auth-timeout": true, "max-handshakes": true, // which take an auth service that is slow
 		"events-per-second": true, "event-burst": true, "bytes-per-second": true, "byte-burst": true,
 		"connects-per-second": true, "connect-burst": true,

@@ -9,17 +9,15 @@ import (
 	"github.com/siomesh/siomesh/pkg/socketio"
 )
 
-// TestCloseAnywhere: Close lets the handlers that run finish, with all they do reaching its clients; then those are closed
-// without a word of their namespace, so that they come back, to another instance if there is one. Nobody else notices.
+// TestCloseAnywhere: Close lets the handlers that run finish, with all they do reaching its clients; then these go to another
+// instance, at once or when there is one, and notice nothing. Nobody else does.
 func TestCloseAnywhere(t *testing.T) {
 	t.Parallel()
 	var entered chan *socketio.Socket
 	var resume chan struct{}
-	ends := make(chan string, 64)
 	play(t, func(io *socketio.Server) {
 		entered, resume = make(chan *socketio.Socket, 1), make(chan struct{})
 		_ = io.OnConnection(func(s *socketio.Socket) {
-			s.OnDisconnect(func(d socketio.Disconnect) { ends <- s.ID() + " " + d.Reason })
 			in, on := entered, resume
 			s.On("slow", func(ctx context.Context, e *socketio.Event) error {
 				in <- s
@@ -28,11 +26,9 @@ func TestCloseAnywhere(t *testing.T) {
 				return errors.Join(err, s.Emit("bye", reply.Len()), e.Ack("done"))
 			})
 			s.On("echo", func(_ context.Context, e *socketio.Event) error { return e.Ack(e.Args.Values()...) })
+			s.On("where", func(_ context.Context, e *socketio.Event) error { return e.Ack(s.HandedOver()) })
 		})
 	}, func(t *testing.T, c *cluster, clients []*client, _ []string) {
-		for len(ends) > 0 {
-			<-ends
-		}
 		last := len(c.apps) - 1 // setup left the channels of the last one
 		closing := c.apps[last]
 		for len(closing.Sockets()) == 0 { // the less loaded of two random instances gets it
@@ -44,52 +40,74 @@ func TestCloseAnywhere(t *testing.T) {
 		}
 		busy := clients[slices.IndexFunc(clients, func(k *client) bool { return k.id == mine[0] })]
 		busy.send(`421["slow"]`)
-		<-entered
+		socket := <-entered
+		wait, release := entered, resume
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		closed := make(chan error, 1)
 		go func() { closed <- closing.Close(ctx) }() // received below
-		for range len(mine) - 1 {                    // all but the busy one have ended: it drains
-			<-ends
+		eventually(t, "all but the busy one are handed over", func() bool { return len(closing.Sockets()) == 1 })
+		busy.send(`423["where"]`) // behind the handler that runs: elsewhere
+		if last == 0 {
+			c.start() // which knows nothing of the handler that runs
 		}
-		close(resume)
+		close(release)
 		busy.answer(busy.question("still there?"), "1")
-		busy.expect(`42["bye",1]`, `431["done"]`, "closed") // SRV-004: the client sees transport close
+		busy.expect(`42["bye",1]`, `431["done"]`, `433[true]`)
 		if err := <-closed; err != nil {
 			t.Error(err)
-		}
-		if got, want := <-ends, busy.id+" server shutting down"; got != want { // SRV-004
-			t.Errorf("got %s, want %s", got, want)
 		}
 		if err := closing.Emit("e"); !errors.Is(err, socketio.ErrClosed) {
 			t.Errorf("got %v", err)
 		}
-		others := 0
+		if err := socket.Emit("e"); !errors.Is(err, socketio.ErrMoved) {
+			t.Errorf("got %v", err)
+		}
+		for range 3 {
+			clients = append(clients, c.join("/"))
+		}
 		for _, k := range clients {
-			if slices.Contains(mine, k.id) {
-				if k != busy {
-					k.expect("closed")
-				}
-				continue
-			}
-			others++
 			k.send(`422["echo",1]`)
 			k.expect(`432[1]`)
 		}
-		if last == 0 {
-			return
+		left := c.apps[(last+1)%len(c.apps)]
+		n, err := left.Count(t.Context())
+		if got := len(left.Sockets()); n != len(clients) || got != n || err != nil {
+			t.Errorf("got %d of %d sockets, %v, want %d", got, n, err, len(clients))
 		}
-		for range 3 {
-			k := c.join("/")
-			k.send(`422["echo",2]`)
-			k.expect(`432[2]`)
+		if len(wait) > 0 {
+			t.Error("the event was handled again")
 		}
-		eventually(t, "rooms has forgotten the closed ones", func() bool {
-			n, err := c.apps[0].Count(t.Context())
-			return n == others+3 && err == nil
+	})
+}
+
+// TestCloseIsCutShort: handlers that are told to end by their context, because nobody waits for them any more, cost no client its
+// connection either.
+func TestCloseIsCutShort(t *testing.T) {
+	entered := make(chan struct{}, 2)
+	play(t, func(io *socketio.Server) {
+		_ = io.Of("/stubborn").OnConnection(func(s *socketio.Socket) {
+			s.On("wait", func(ctx context.Context, _ *socketio.Event) error {
+				entered <- struct{}{}
+				<-ctx.Done()
+				return nil
+			})
+			s.On("echo", func(_ context.Context, e *socketio.Event) error { return e.Ack(s.HandedOver()) })
 		})
-		if n := len(c.apps[0].Sockets()); n != others+3 {
-			t.Errorf("the other instance has %d sockets, want %d", n, others+3)
+	}, func(t *testing.T, c *cluster, _ []*client, _ []string) {
+		k := c.join("/stubborn")
+		k.send(`42/stubborn,["wait"]`)
+		<-entered
+		for _, io := range c.apps {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := io.Close(ctx); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+			closeNow(t, io)
 		}
+		c.start()
+		k.send(`42/stubborn,1["echo"]`)
+		k.expect(`43/stubborn,1[true]`)
 	})
 }

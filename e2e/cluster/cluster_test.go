@@ -46,6 +46,7 @@ type cluster struct {
 	turns     int
 	ends      []func() // what ends a service or a port, in the order of their beginnings
 	stopRooms func()
+	setup     func(io *socketio.Server) // registers the handlers of an instance
 }
 
 // settings change what a mesh consists of; the zero value changes nothing.
@@ -70,7 +71,7 @@ func newClusterWith(t *testing.T, set settings, edges, apps int, setup func(io *
 		t.Cleanup(b.Close)
 		set.connect = func(string) bus.Bus { return b }
 	}
-	c := &cluster{tb: t, set: set, log: slog.New(slog.DiscardHandler), bus: set.connect("test")}
+	c := &cluster{tb: t, set: set, log: slog.New(slog.DiscardHandler), bus: set.connect("test"), setup: setup}
 	alive := presence.Config{DeadAfter: cmp.Or(set.deadAfter, patience)}
 	c.stopRooms = c.run(rooms.New(set.connect("rooms"), mesh.Subjects{}, c.log, rooms.Config{Presence: alive}).Run)
 	policies, err := auth.ParsePolicies([]string{"*=allow", "/users=tokens"}, auth.Keys{
@@ -124,6 +125,12 @@ func (c *cluster) startApp(setup func(io *socketio.Server)) *socketio.Server {
 	c.run(io.Run)
 	c.apps = append(c.apps, io)
 	return io
+}
+
+// start starts one more like the others.
+func (c *cluster) start() *socketio.Server {
+	c.tb.Helper()
+	return c.startApp(c.setup)
 }
 
 // run runs f until the test ends, or stop is called.

@@ -22,7 +22,28 @@ import (
 // else. Two kinds of programs have an order: an instance whose handlers take turns, and each handler for itself. Both know who
 // is in their rooms, and so what each client must hear.
 func TestOrder(t *testing.T) {
-	for name, connect := range map[string]func(t *testing.T) func(string) bus.Bus{
+	for name, connect := range buses() {
+		t.Run(name, func(t *testing.T) {
+			p := &plot{seed: rand.Uint64(), index: map[string]int{}} //nolint:gosec // any will do
+			t.Logf("seed %d", p.seed)
+			c := newClusterWith(t, settings{connect: connect(t)}, 3, 2, p.setup)
+			for i := range clientsInOrder {
+				k := c.join("/")
+				p.clients, p.index[k.id] = append(p.clients, k), i
+			}
+			for i, io := range c.apps {
+				if len(io.Sockets()) == 0 {
+					t.Fatalf("instance %d has no sockets", i)
+				}
+			}
+			p.play(t, c)
+		})
+	}
+}
+
+// buses are what the services of a mesh may talk over.
+func buses() map[string]func(t *testing.T) func(who string) bus.Bus {
+	return map[string]func(t *testing.T) func(string) bus.Bus{
 		"in memory": func(t *testing.T) func(string) bus.Bus {
 			b := bus.NewMemory()
 			t.Cleanup(b.Close)
@@ -39,22 +60,6 @@ func TestOrder(t *testing.T) {
 				return b
 			}
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := &plot{seed: rand.Uint64(), index: map[string]int{}} //nolint:gosec // any will do
-			t.Logf("seed %d", p.seed)
-			c := newClusterWith(t, settings{connect: connect(t)}, 3, 2, p.setup)
-			for i := range clientsInOrder {
-				k := c.join("/")
-				p.clients, p.index[k.id] = append(p.clients, k), i
-			}
-			for i, io := range c.apps {
-				if len(io.Sockets()) == 0 {
-					t.Fatalf("instance %d has no sockets", i)
-				}
-			}
-			p.play(t, c)
-		})
 	}
 }
 

@@ -33,6 +33,9 @@ type Config struct {
 	BodyTimeout time.Duration
 	// AppWait is how long a client's CONNECT is held while a service it needs is missing; default 5 s.
 	AppWait time.Duration
+	// HandOverWait is how long a client whose application instance, outside this process, has ended waits for another one if
+	// there is none; default 30 s.
+	HandOverWait time.Duration
 	// UpgradeWait is how long a CONNECT on polling waits for the upgrade while edges outside this process take part, so that the
 	// session can move to the edge that its WebSocket reaches; default 300 ms, below 0 is not at all.
 	UpgradeWait time.Duration
@@ -200,7 +203,8 @@ func (c Config) edge() (edge.Config, error) {
 	return edge.Config{
 		Path: c.Path, Transports: c.Transports, DisableUpgrades: c.DisableUpgrades,
 		PingInterval: c.PingInterval, PingTimeout: c.PingTimeout,
-		UpgradeTimeout: c.UpgradeTimeout, ConnectTimeout: c.ConnectTimeout, AppWait: c.AppWait, UpgradeWait: c.UpgradeWait,
+		UpgradeTimeout: c.UpgradeTimeout, ConnectTimeout: c.ConnectTimeout, AppWait: c.AppWait, HandOverWait: c.HandOverWait,
+		UpgradeWait: c.UpgradeWait,
 		BodyTimeout: c.BodyTimeout, AuthTimeout: c.AuthTimeout, MaxHandshakes: c.MaxHandshakes,
 		Parser:            protocol.Limits{MaxAttachments: c.MaxAttachments},
 		MaxHTTPBufferSize: c.MaxHTTPBufferSize, TrustedProxies: proxies, ClientDir: c.ClientDir,

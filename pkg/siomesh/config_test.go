@@ -39,6 +39,7 @@ func TestEdgeConfig(t *testing.T) {
 		{Config{MaxHandshakes: 7}, edge.Config{MaxHandshakes: 7}},
 		{Config{MaxAttachments: 7}, edge.Config{Parser: protocol.Limits{MaxAttachments: 7}}},
 		{Config{AppWait: time.Second}, edge.Config{AppWait: time.Second}},
+		{Config{HandOverWait: time.Minute}, edge.Config{HandOverWait: time.Minute}},
 		{Config{UpgradeWait: time.Second}, edge.Config{UpgradeWait: time.Second}},
 		{Config{MaxHTTPBufferSize: 7}, edge.Config{MaxHTTPBufferSize: 7}},
 		{Config{CORSOrigins: []string{"a"}}, edge.Config{CORS: edge.CORS{Origins: []string{"a"}}}},

@@ -2,7 +2,6 @@ package socketio
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/siomesh/siomesh/internal/mesh/wire"
@@ -27,6 +26,7 @@ type rare struct {
 	outgoing    functions[OutgoingHandler]
 	middlewares functions[PacketMiddleware]
 	failures    functions[func(error)]
+	handOver    functions[func()]
 }
 
 // functions are registrations in order. The list is never changed in place, so it may be walked without a lock.
@@ -134,7 +134,7 @@ func (s *Socket) watch(change func(r *rare)) {
 	if after > 0 {
 		r.Body = []byte{1}
 	}
-	if err := s.change(&r); err != nil && !errors.Is(err, ErrDisconnected) {
+	if err := s.change(&r); err != nil && !isLost(err) {
 		s.ns.server.reports.put(fmt.Errorf("watch what is sent to a socket in namespace %.80q: %w", s.ns.name, err))
 	}
 }
@@ -194,10 +194,10 @@ func (s *Socket) passes(ctx context.Context, e *Event) bool {
 	return !s.isCut() // one of them may have ended the socket
 }
 
-// report brings a handler's error to OnError: the socket's, or if there is none the Server's. That the client has left is no
-// failure of a handler. It runs on the worker.
+// report brings a handler's error to OnError: the socket's, or if there is none the Server's. That the client has left, or
+// another instance has it, is no failure of a handler. It runs on the worker.
 func (s *Socket) report(event string, err error) {
-	if err == nil || s.gone.Load() && errors.Is(err, ErrDisconnected) {
+	if err == nil || s.gone.Load() && isLost(err) {
 		return
 	}
 	failure := &HandlerError{Socket: s, Event: event, Err: err}

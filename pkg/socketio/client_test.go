@@ -20,7 +20,10 @@ type client struct {
 	id   string
 	got  chan packet
 
+	detached chan wire.Record // what the app gave back
+
 	// Guarded by ring.mu.
+	epoch    uint32
 	seq      uint64
 	handled  uint64
 	accepted bool
@@ -59,9 +62,17 @@ func (c *client) selected(ns string, rooms, except []string) bool {
 
 // apply applies an operation on the socket. The caller holds ring.mu.
 func (c *client) apply(r *wire.Record) error {
+	if r.Epoch != c.epoch && r.Flags&wire.FlagNonOwner == 0 {
+		return nil // as the edge does
+	}
 	c.handled = max(c.handled, r.Handled)
 	switch r.Kind {
 	case wire.KindHandled:
+		return nil
+	case wire.KindDetached:
+		back := *r
+		back.Body = slices.Clone(r.Body)
+		c.detached <- back
 		return nil
 	case wire.KindWatch:
 		c.watched = len(r.Body) > 0
@@ -126,7 +137,7 @@ func (c *client) put(r *wire.Record, body []byte) {
 
 // send sends a record of the edge about this socket. The caller holds ring.mu, or nobody else sends for the client.
 func (c *client) send(r wire.Record, body proto.Message) {
-	r.Socket, r.Namespace, r.Epoch = c.addr, []byte(c.ns), 1
+	r.Socket, r.Namespace, r.Epoch = c.addr, []byte(c.ns), c.epoch
 	if body != nil {
 		var err error
 		if r.Body, err = proto.Marshal(body); err != nil {
@@ -134,7 +145,7 @@ func (c *client) send(r wire.Record, body proto.Message) {
 		}
 	}
 	switch r.Kind {
-	case wire.KindReply, wire.KindAckFailed, wire.KindCopy, wire.KindJoined, wire.KindLeft:
+	case wire.KindReply, wire.KindAckFailed, wire.KindCopy, wire.KindJoined, wire.KindLeft, wire.KindDetach:
 	default:
 		c.seq++
 		r.Seq = c.seq
@@ -153,6 +164,7 @@ func (r *ring) knock(s *Server, ns string, tune ...func(*siomeshv1.Connect)) *cl
 	r.slots++
 	c := &client{
 		ring: r, app: s.self, ns: ns, id: fmt.Sprintf("id%04d", r.slots), got: make(chan packet, 1024),
+		detached: make(chan wire.Record, 1), epoch: 1,
 		addr:  wire.SocketAddr{Edge: r.edge.Self().Instance, Slot: r.slots, Generation: 1},
 		rooms: map[string]bool{}, data: map[string]string{},
 	}

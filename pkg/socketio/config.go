@@ -26,7 +26,7 @@ type Config struct {
 	OperationWindow int
 	// MaxPacket is the largest packet in bytes, attachments included, that may be sent; 16 MiB if 0, and at most that.
 	MaxPacket int
-	// DrainTimeout bounds how long Run waits, when it ends, for running handlers; 10 s if 0.
+	// DrainTimeout bounds how long Run waits, when it ends, for running handlers and the hand-over of its sockets; 10 s if 0.
 	DrainTimeout time.Duration
 
 	// CleanupEmptyChildNamespaces has a child of a parent namespace forgotten with its last socket (NSP-024); otherwise it

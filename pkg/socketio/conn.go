@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,8 +28,8 @@ func (s *Socket) CurrentConn(ctx context.Context) (Conn, error) {
 	if err := server.usable(); err != nil {
 		return Conn{}, err
 	}
-	if !s.Connected() {
-		return Conn{}, ErrDisconnected
+	if err := s.lost(); err != nil || !s.Connected() {
+		return Conn{}, cmp.Or(err, ErrDisconnected)
 	}
 	ctx, cancel := server.patient(ctx)
 	defer cancel()

@@ -14,7 +14,8 @@ import (
 func TestRunDrains(t *testing.T) {
 	r := newRing(t)
 	r.startRooms()
-	s, _ := r.serverFor()
+	r.keeps = true // what is not handed over ends here
+	s, _ := r.serverFor(func(c *Config) { c.DrainTimeout = 2 * time.Second })
 	entered, resume := make(chan struct{}), make(chan struct{})
 	ended := make(chan Disconnect, 2)
 	_ = s.OnConnection(func(s *Socket) {

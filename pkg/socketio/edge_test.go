@@ -26,6 +26,25 @@ func (r *ring) presence(self mesh.Address) (stop func()) {
 	return background(r.tb, presence.New(r.b, mesh.Subjects{}, self, nil, slog.New(slog.DiscardHandler), fast()).Run)
 }
 
+// peerChanged does as an edge does when an instance drains.
+func (r *ring) peerChanged(_ presence.Change, p presence.Peer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p.Kind != mesh.KindApp || !p.Info.GetDraining() || len(p.Info.GetNamespaces()) == 0 || r.keeps {
+		return
+	}
+	for _, c := range r.clients {
+		if c.app == p.Address {
+			c.send(wire.Record{Kind: wire.KindDetach, Flags: wire.FlagControl}, nil)
+		}
+	}
+	l := r.edge.Link(p.Address)
+	if _, err := l.Append(&wire.Record{Kind: wire.KindDetach, Flags: wire.FlagControl}); err != nil {
+		r.tb.Logf("no more sockets: %v", err)
+	}
+	l.Flush()
+}
+
 // answer has an edge answer queries, two sockets a page.
 func (r *ring) answer(edge mesh.Address) {
 	requests := r.b.NewReceiver(bus.Control, 16)
@@ -118,7 +137,7 @@ func (r *ring) toAll(rec *wire.Record) error {
 	}
 	for _, c := range selected {
 		if rec.Kind == wire.KindCloseAll {
-			if err := c.apply(&wire.Record{Kind: wire.KindClose, Flags: rec.Flags}); err != nil {
+			if err := c.apply(&wire.Record{Kind: wire.KindClose, Flags: rec.Flags, Epoch: c.epoch}); err != nil {
 				return err
 			}
 			continue

@@ -126,8 +126,8 @@ func (s *Socket) expect() (id uint64, answer <-chan reply, err error) {
 	c := make(chan reply, 1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.gone.Load() {
-		return 0, nil, ErrDisconnected
+	if err := s.lost(); err != nil {
+		return 0, nil, err
 	}
 	if s.requests == nil {
 		s.requests = map[uint64]chan reply{}
@@ -140,6 +140,7 @@ func (s *Socket) forget(id uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.requests, id)
+	s.forgetMoved()
 }
 
 // answer gives a request its reply; an unknown one is ignored.
@@ -149,5 +150,6 @@ func (s *Socket) answer(id uint64, r reply) {
 	if c := s.requests[id]; c != nil {
 		delete(s.requests, id)
 		c <- r // has room: one reply to each
+		s.forgetMoved()
 	}
 }

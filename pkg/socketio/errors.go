@@ -17,7 +17,7 @@ var (
 	ErrRunning = errors.New("socketio: already running")
 	// ErrDisconnected says that the socket is no longer, or not yet, connected.
 	ErrDisconnected = errors.New("socketio: socket is disconnected")
-	// ErrMoved says that another instance owns the socket now. Reserved: no operation returns it yet.
+	// ErrMoved says that another instance has the socket now, because this one ends: see Socket.OnHandOver.
 	ErrMoved = errors.New("socketio: socket has moved to another instance")
 	// ErrTimeout says that an answer did not come in time: of a client, another instance, rooms or an edge (SOC-038; the text
 	// is the reference's). If the deadline was that of the caller's context, it may be context.DeadlineExceeded instead.
@@ -32,7 +32,8 @@ var (
 	ErrEncode = errors.New("socketio: value cannot be encoded")
 	// ErrDropped says that a volatile packet was dropped whose acknowledgement was to be waited for.
 	ErrDropped = errors.New("socketio: volatile packet dropped")
-	// ErrAckFailed says that the edge gave up an acknowledgement, because too many are open.
+	// ErrAckFailed says that the edge gave up an acknowledgement, because too many are open, or because the client left after
+	// the socket was handed over.
 	ErrAckFailed = errors.New("socketio: acknowledgement given up")
 	// ErrLost says that operations accepted earlier were never confirmed: the rooms service that had them is gone, or
 	// the link to it broke. Some of them may have been carried out. What decides over a socket is not lost by that: that

@@ -2,6 +2,7 @@ package socketio
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 
 	"github.com/siomesh/siomesh/internal/mesh/wire"
@@ -47,7 +48,7 @@ func (e *Event) Redelivered() bool { return e.again }
 func (e *Event) WantsAck() bool { return len(e.id) > 0 }
 
 // Ack answers the event; later calls, and calls for an event whose client wants no answer, do nothing (SOC-008). It may be
-// called after the handler has returned. It returns what Emit returns: ErrDisconnected if the client has left, who then
+// called after the handler has returned, and after the socket has been handed over. It returns what Emit returns: ErrDisconnected if the client has left, who then
 // never gets an answer. If the arguments cannot be sent, it may be called again.
 func (e *Event) Ack(args ...any) error {
 	if !e.WantsAck() || !e.acked.CompareAndSwap(false, true) {
@@ -69,6 +70,10 @@ func (e *Event) ack(args []any) error {
 	if err != nil {
 		return err
 	}
-	_, err = e.socket.operate(context.Background(), &wire.Record{Kind: wire.KindAck, ID: e.id, Body: encoded}, false)
+	r := wire.Record{Kind: wire.KindAck, ID: e.id, Body: encoded}
+	_, err = e.socket.operate(context.Background(), &r, false)
+	if errors.Is(err, ErrMoved) { // whoever has the socket, the event was handled here
+		_, err = e.socket.ns.server.send(context.Background(), e.socket.foreign(r), false)
+	}
 	return err
 }

@@ -35,7 +35,7 @@ func ExampleConnect() {
 	// ["tick",1] <nil>
 }
 
-// Close lets the handlers that run finish, and what they do reaches the clients.
+// Close lets the handlers that run finish, and what they do reaches the clients. These stay: another instance takes them over.
 func ExampleServer_Close() {
 	io := connect()
 	entered := make(chan bool, 1)
@@ -44,7 +44,6 @@ func ExampleServer_Close() {
 			entered <- true
 			return e.Ack("done")
 		})
-		s.OnDisconnect(func(d socketio.Disconnect) { fmt.Println(d.Reason) })
 	})
 	ended := make(chan error, 1)
 	go func() { ended <- io.Run(context.Background()) }()
@@ -56,13 +55,21 @@ func ExampleServer_Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()
 	err := io.Close(ctx)
-	fmt.Println(err, <-ended, <-reply, ann.Next())
+	fmt.Println(err, <-ended, <-reply)
 	fmt.Println(io.Emit("too late"))
-	ann.Close()
+
+	next := connect()
+	_ = next.OnConnection(func(s *socketio.Socket) {
+		fmt.Println("handed over:", s.HandedOver())
+		s.On("order", func(_ context.Context, e *socketio.Event) error { return e.Ack("done again") })
+	})
+	defer run(next)()
+	fmt.Println(ann.Ask("order"))
 	// Output:
-	// server shutting down
-	// <nil> <nil> ["done"] closed
+	// <nil> <nil> ["done"]
 	// socketio: closed
+	// handed over: true
+	// ["done again"]
 }
 
 // What no method can return goes to OnError.

@@ -165,6 +165,38 @@ func ExampleSocket_Data() {
 	// Output: [{"score":10},["score"]] [{"score":15},["score"]] [{}]
 }
 
+// State that is in memory, and not in Data, is put there before another instance takes the socket over.
+func ExampleSocket_OnHandOver() {
+	instance := func() *socketio.Server {
+		io := connect()
+		_ = io.OnConnection(func(s *socketio.Socket) {
+			var count int // for each event one more: no lock, since the handlers of a socket run one at a time
+			if s.HandedOver() {
+				_, _ = s.Data().Get("count", &count)
+			}
+			s.OnHandOver(func() { _ = s.Data().Set("count", count) })
+			s.On("count", func(_ context.Context, e *socketio.Event) error {
+				count++
+				return e.Ack(count)
+			})
+		})
+		return io
+	}
+	first := instance()
+	end := make(chan error)
+	go func() { end <- first.Run(context.Background()) }()
+	ann := join("/", "ann")
+	fmt.Println(ann.Ask("count"), ann.Ask("count"))
+	fmt.Println(first.Close(context.Background()), <-end)
+
+	defer run(instance())() // it could as well have been there before
+	fmt.Println(ann.Ask("count"))
+	// Output:
+	// [1] [2]
+	// <nil> <nil>
+	// [3]
+}
+
 // Who the client is, by what it sent and how it came.
 func ExampleSocket_Handshake() {
 	io := connect()

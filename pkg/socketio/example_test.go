@@ -29,14 +29,23 @@ func Example() {
 	fmt.Println(bob.Next())
 
 	stop()
-	fmt.Println(<-ended, bob.Next())
+	fmt.Println(<-ended)
+	ctx, stop = context.WithCancel(context.Background()) // the next version, say: whoever is connected does not notice
+	defer stop()
+	go func() { ended <- serve(ctx, natsURL()) }()
+	fmt.Println(bob.Ask("rename", Rename{To: "Bob"}))
+	bob.Leave()
+	stop()
+	fmt.Println(<-ended)
 	// Output:
 	// ["welcome"] ["welcome"]
 	// [{"From":"ann","To":"Ann"}]
 	// ["ok"]
 	// ["said","Ann","hello"]
 	// ["left","Ann","client namespace disconnect"]
-	// <nil> closed
+	// <nil>
+	// [{"From":"bob","To":"Bob"}]
+	// <nil>
 }
 
 func serve(ctx context.Context, url string) error {
@@ -79,6 +88,9 @@ func enter(s *socketio.Socket) {
 	s.OnDisconnect(func(d socketio.Disconnect) { // d.Reason, d.Description, d.Rooms
 		_ = s.To(d.Rooms...).Emit("left", nameOf(s), d.Reason)
 	})
+	if s.HandedOver() { // another instance had it: it is in the lobby
+		return
+	}
 	_ = s.Join("lobby") // an error here is also one of the next operation
 	_ = s.Emit("welcome")
 }

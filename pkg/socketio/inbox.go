@@ -33,6 +33,7 @@ type inbox struct {
 	end    *Disconnect // the last job, once it is known
 	cut    bool        // end comes before the jobs
 	over   bool        // end was taken
+	detach bool        // the edge wants the socket back
 }
 
 // job is the connection, one event, or the copy of a broadcast, which has no seq.
@@ -40,6 +41,7 @@ type job struct {
 	seq     uint64
 	again   bool // it may have been handled before
 	connect bool
+	detach  bool     // no job of its own: the socket is to be handed over
 	rooms   []string // for the connection: where the auth service wants the socket
 	id      []byte   // acknowledgement id
 	body    []byte   // of an event
@@ -124,9 +126,10 @@ func (s *Socket) finish(d Disconnect, how manner) {
 // abandon gives up the client: nothing can be sent, and it owes no acknowledgement any more. The caller holds mu.
 func (s *Socket) abandon() {
 	s.gone.Store(true)
+	why := s.lost()
 	for id, c := range s.requests {
 		delete(s.requests, id)
-		c <- reply{err: ErrDisconnected}
+		c <- reply{err: why}
 	}
 	s.ns.server.sockets.remove(s)
 }
@@ -171,6 +174,12 @@ func (s *Socket) work() {
 		case end != nil:
 			s.ended(*end)
 			continue
+		case j.detach:
+			s.handOver()
+			continue
+		case j.connect && !s.handed && s.ns.server.ends():
+			s.handOver() // the client joins at another instance
+			continue
 		case j.connect:
 			s.join(j.rooms)
 		case j.seq == 0:
@@ -192,6 +201,8 @@ func (s *Socket) next() (j job, end *Disconnect, ok bool) {
 	case in.end != nil && !in.over && (in.cut || len(in.jobs) == 0):
 		in.over, in.jobs, in.bytes, in.copies, in.copied = true, nil, 0, 0, 0
 		return job{}, in.end, true
+	case in.detach && !in.over && in.bytes <= maxReturned:
+		return job{detach: true}, nil, true
 	case len(in.jobs) == 0:
 		in.busy, in.jobs = false, nil
 		return job{}, nil, false
@@ -211,6 +222,10 @@ func (s *Socket) next() (j job, end *Disconnect, ok bool) {
 // join decides by the middlewares whether the client may join, and runs the connection handlers.
 func (s *Socket) join(rooms []string) {
 	server := s.ns.server
+	if s.handed {
+		s.takeOver()
+		return
+	}
 	ctx := server.handlerContext()
 	if !s.made(ctx) {
 		_ = s.decide(wire.KindUnknown, nil) // it has been reported
@@ -235,6 +250,11 @@ func (s *Socket) join(rooms []string) {
 		return
 	}
 	s.accepted.Store(true)
+	s.connect()
+}
+
+// connect runs the connection handlers.
+func (s *Socket) connect() {
 	for _, f := range s.ns.connection {
 		s.report("connection", guard(func() error { f(s); return nil }))
 	}

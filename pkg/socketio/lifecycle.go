@@ -9,11 +9,13 @@ import (
 )
 
 // Run announces the namespaces and serves their sockets until ctx ends or Close is called. Then it drains: it takes no new
-// sockets, lets running handlers finish for Config.DrainTimeout, raises the disconnect of its sockets with the reason
-// "server shutting down", waits until what it did is confirmed, and says goodbye. Edges then close the connections of its
-// clients, who see "transport close" and come back by themselves, to another instance if there is one; if not, edges let
-// them wait for a while. Events of theirs that no handler has begun with are dropped, and unanswered: sockets are not handed over to
-// another instance. Clients of other instances notice nothing.
+// sockets, lets running handlers finish, hands its sockets over, waits until what it did is confirmed, and says goodbye; all
+// that for Config.DrainTimeout. A socket goes to another instance of the application, with its id, rooms and Data and with the
+// events that no handler has begun with: the connection handlers run there (see Socket.HandedOver), and the client notices
+// nothing. While there is no other instance, edges keep the socket for a while and hold what its client sends; then they
+// close the connection, as they do with that of a socket whose handler does not return in time: its client sees "transport
+// close" and comes back by itself. Such a handler's socket, and those of an edge that does not ask for them, are disconnected
+// here with the reason "server shutting down".
 //
 // Run returns nil then, ErrDrain if handlers did not finish, why what it did was not confirmed, or why the mesh was lost. The
 // Server is closed afterwards. The handlers' context has the values of ctx. That it serves, and why it stops, is logged.
@@ -31,7 +33,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.watchRooms()
 		err = s.serve(ctx)
 	}
-	s.failure = s.drain(context.WithoutCancel(ctx))
+	s.failure = s.drain(context.WithoutCancel(ctx), err == nil)
 	if err == nil {
 		err = s.failure
 	}
@@ -81,6 +83,7 @@ func (s *Server) begin(ctx context.Context) error {
 		s.announced[name].ready = true
 	}
 	s.handlers, s.giveUp = context.WithCancel(context.WithoutCancel(ctx))
+	s.handing, s.keepRest = context.WithCancel(s.handlers)
 	s.enter(running)
 	return nil
 }
@@ -91,14 +94,18 @@ func (s *Server) enter(p phase) {
 	s.state.Store(int32(p))
 }
 
-// drain ends the sockets and lets what runs finish.
-func (s *Server) drain(ctx context.Context) error {
+// drain gives up the sockets, to other instances if the mesh is there, and lets what runs finish.
+func (s *Server) drain(ctx context.Context, handsOver bool) error {
 	s.mu.Lock()
 	s.enter(draining)
 	s.mu.Unlock()
 	s.peers.Announce()
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.DrainTimeout)
 	defer cancel()
+	if handsOver {
+		s.handOverAll(ctx)
+	}
+	s.keepRest()
 	for _, socket := range s.sockets.all(mesh.InstanceID{}) {
 		socket.finish(Disconnect{Reason: ReasonServerShuttingDown}, drained)
 	}
@@ -135,10 +142,11 @@ func (s *Server) stop() {
 	close(s.done)
 }
 
-// Close ends Run and waits until it has returned, all that handlers did is confirmed and this instance has left the mesh; Run
-// tells what clients see. Without Run it waits until what was done is confirmed, at most for Config.DrainTimeout. It returns
+// Close ends Run and waits until it has returned, all that handlers did is confirmed, the sockets are handed over, or held
+// by their edges if no other instance is left, and this instance has left the mesh; Run tells what clients see. It waits for
+// acknowledgements that were asked of clients, too; those that do not come in time fail with ErrMoved. Without Run it waits until what was done is confirmed, at most for Config.DrainTimeout. It returns
 // ErrDrain if handlers did not finish, or why what was done was not confirmed. If ctx ends before, Close returns its cause,
-// handlers are told by their context, and Run still ends.
+// handlers are told by their context, and Run still ends: it hands over the sockets of those that return then.
 func (s *Server) Close(ctx context.Context) error {
 	s.mu.Lock()
 	if !s.closes {
@@ -151,7 +159,7 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	if idle {
-		s.failure = s.drain(context.WithoutCancel(ctx))
+		s.failure = s.drain(context.WithoutCancel(ctx), false)
 		s.stop()
 		return s.failure
 	}

@@ -50,15 +50,15 @@ func newNamespace(s *Server, name string) *Namespace {
 func (n *Namespace) Name() string { return n.name }
 
 // Use adds a connection middleware. They run in order, on the socket's own goroutine, for each client that wants to join
-// and that the auth service has let in - one that comes back, too -, at the instance that will have the socket; the first
+// and that the auth service has let in - one that comes back, too, but not one that is handed over -, at the instance that will have the socket; the first
 // error ends the chain and refuses the client (MID-001, MID-003), and so does a panic. Those of one namespace do not run
 // for another (MID-005). After Run it returns ErrRunning, which also goes to OnError, and changes nothing.
 func (n *Namespace) Use(m Middleware) error {
 	return n.server.register(n, func() { n.middlewares = append(n.middlewares, m) })
 }
 
-// OnConnection adds a handler for sockets that joined and are assigned to this instance; a client that comes back is a new
-// one. It runs on the socket's own goroutine: events of the socket come after it has returned, and it may wait for the
+// OnConnection adds a handler for sockets that joined and are assigned to this instance, or were handed over to it
+// (Socket.HandedOver); a client that comes back is a new one. It runs on the socket's own goroutine: events of the socket come after it has returned, and it may wait for the
 // client's acknowledgements. Its panic goes to OnError, and the socket stays. After Run it returns ErrRunning, which also
 // goes to OnError, and changes nothing.
 func (n *Namespace) OnConnection(f func(*Socket)) error {

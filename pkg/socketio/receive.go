@@ -16,7 +16,7 @@ import (
 
 // receiver takes the records of edges and rooms, on the endpoint's reader goroutine: it queues, and blocks on nothing.
 //
-//	edge:   CONNECT, EVENT, REPLY, ACK_FAILED, DISCONNECT, COPY, JOINED, LEFT, ASK_IDS, ASK_REPLY, ASK_END
+//	edge:   CONNECT, ATTACH, EVENT, REPLY, ACK_FAILED, DETACH, DISCONNECT, COPY, JOINED, LEFT, ASK_IDS, ASK_REPLY, ASK_END
 //	rooms:  CONFIRM, OP_FAILED, GONE, EDGE_ENDED, ASK_EDGES, SERVER_EVENT, SERVER_TARGETS, SERVER_ANSWER, ROOM_EVENTS
 type receiver struct{ server *Server }
 
@@ -39,6 +39,13 @@ func (h receiver) Record(from mesh.Address, r *wire.Record) error {
 		switch r.Kind {
 		case wire.KindAskIDs, wire.KindAskReply, wire.KindAskEnd:
 			return h.server.askedOf(from.Instance, r)
+		case wire.KindDetach:
+			if r.Socket.Edge.IsZero() && h.server.ends() {
+				h.server.sockets.last(from.Instance)
+			}
+			if r.Socket.Edge.IsZero() {
+				return nil
+			}
 		default:
 		}
 		if r.Socket.Edge != from.Instance {
@@ -57,8 +64,12 @@ func (h receiver) Record(from mesh.Address, r *wire.Record) error {
 }
 
 func (h receiver) fromEdge(r *wire.Record) error {
-	if r.Kind == wire.KindConnect {
+	switch r.Kind {
+	case wire.KindConnect:
 		return h.connect(r)
+	case wire.KindAttach:
+		return h.attach(r)
+	default:
 	}
 	s := h.server.sockets.get(r.Socket)
 	switch r.Kind {
@@ -100,6 +111,10 @@ func (h receiver) fromEdge(r *wire.Record) error {
 		if s != nil {
 			s.answer(r.Ack, reply{err: fmt.Errorf("%w: %.80s", ErrAckFailed, r.Body)})
 		}
+	case wire.KindDetach:
+		if s != nil && s.epoch == r.Epoch {
+			s.detach()
+		}
 	case wire.KindDisconnect:
 		var d siomeshv1.Disconnect
 		if err := proto.Unmarshal(r.Body, &d); err != nil {
@@ -116,24 +131,12 @@ func (h receiver) fromEdge(r *wire.Record) error {
 
 // connect makes a socket; its worker decides what becomes of it.
 func (h receiver) connect(r *wire.Record) error {
-	var c siomeshv1.Connect
-	body := bytes.Clone(r.Body)
-	if err := proto.Unmarshal(body, &c); err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	data, err := parseData(c.GetData())
-	if err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	ns, ok := h.server.assign(string(r.Namespace))
-	if !ok {
-		return nil // draining: the edge will close the connection, and the client comes back elsewhere
-	}
-	s := &Socket{
-		ns: ns, addr: r.Socket, epoch: r.Epoch, lease: r.Lease, id: c.GetSocketId(), user: c.GetUser(), body: body, data: data,
+	s, rooms, err := h.socket(r, bytes.Clone(r.Body))
+	if s == nil || err != nil {
+		return err
 	}
 	h.server.sockets.add(s)
-	return s.push(job{seq: r.Seq, connect: true, rooms: c.GetRooms()})
+	return s.push(job{seq: r.Seq, connect: true, rooms: rooms})
 }
 
 func (h receiver) fromRooms(from mesh.InstanceID, r *wire.Record) error {

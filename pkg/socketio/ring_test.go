@@ -48,6 +48,7 @@ type ring struct {
 	edges   []string        // other edges that rooms names
 	mute    bool            // do not say which edges a broadcast went to
 	hold    bool            // confirm nothing
+	keeps   bool            // the edge does not ask for sockets when an instance drains
 	lose    bool            // take operations and do nothing with them, until the link breaks: they are lost with it
 }
 
@@ -57,6 +58,7 @@ func newRing(tb testing.TB) *ring {
 	self := mesh.Address{Kind: mesh.KindEdge, Instance: mesh.NewInstanceID()}
 	r.edge = link.NewEndpoint(r.b, mesh.Subjects{}, self, silent{}, slog.New(slog.DiscardHandler), link.Config{})
 	peers := presence.New(r.b, mesh.Subjects{}, self, nil, slog.New(slog.DiscardHandler), fast())
+	peers.Watch(r.peerChanged)
 	background(tb, r.edge.Run)
 	background(tb, peers.Run)
 	r.answer(self)

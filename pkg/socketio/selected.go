@@ -85,14 +85,15 @@ func (b BroadcastOperator) DisconnectSockets(closeConnections bool) error {
 	return b.operate(r)
 }
 
-// forEach does something to every selected socket of this instance. One that has left meanwhile is no error.
+// forEach does something to every selected socket of this instance. One that has left or moved meanwhile is
+// no error.
 func (b BroadcastOperator) forEach(each func(*Socket) error) error {
 	if err := b.server().usable(); err != nil {
 		return err
 	}
 	var failures []error
 	for _, s := range b.ours() {
-		if err := each(s); err != nil && !errors.Is(err, ErrDisconnected) {
+		if err := each(s); err != nil && !isLost(err) {
 			failures = append(failures, err)
 		}
 	}

@@ -70,6 +70,8 @@ type Server struct {
 	newcomers  []func(*Namespace)    // guarded by mu; never changed in place
 	handlers   context.Context       //nolint:containedctx // of all handlers, as net/http keeps its base context; fixed by Run
 	giveUp     context.CancelFunc    // ends handlers
+	handing    context.Context       //nolint:containedctx // of what hands sockets over; fixed by Run
+	keepRest   context.CancelFunc    // ends handing
 }
 
 // Connect joins the mesh at a NATS URL, or a comma-separated list of them. The Server sends and queries at once; Run makes
@@ -130,6 +132,7 @@ func newServer(
 		leave:      func() {},
 		hush:       func() {},
 		giveUp:     func() {},
+		keepRest:   func() {},
 	}
 	s.peers = presence.New(b, subjects, self, s.describe, cfg.Log, alive)
 	s.peers.Watch(s.peerChanged)
@@ -299,7 +302,7 @@ func (s *Server) send(ctx context.Context, r *wire.Record, volatile bool) (sent 
 func (s *Server) assign(name string) (*Namespace, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.phase != running {
+	if s.phase != running && (s.phase != draining || s.handlers == nil) {
 		return nil, false
 	}
 	n := s.announced[name]
@@ -318,6 +321,9 @@ func (s *Server) assign(name string) (*Namespace, bool) {
 	return n, true
 }
 
+// ends reports whether no new socket is begun with.
+func (s *Server) ends() bool { return phase(s.state.Load()) >= draining }
+
 // handlerContext is what handlers get. It is fixed before the first of them can run.
 func (s *Server) handlerContext() context.Context { return s.handlers }
 
@@ -327,6 +333,9 @@ func (s *Server) describe(p *siomeshv1.Presence) {
 	defer s.mu.Unlock()
 	p.Draining = s.phase != running || len(s.announced)+len(s.parents) == 0
 	p.Load = uint64(s.sockets.len())
+	if s.phase == connected { // what it will serve is not complete, and to drain means more than not to serve
+		return
+	}
 	for name := range s.announced {
 		p.Namespaces = append(p.Namespaces, &siomeshv1.Namespace{Match: &siomeshv1.Namespace_Name{Name: name}})
 	}

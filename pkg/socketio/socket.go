@@ -16,7 +16,7 @@ import (
 
 // Socket is one client in one namespace, for as long as it is there: a client that comes back after its connection was lost
 // is a new Socket, with another id, and its rooms and data start afresh. It belongs to one instance, the one that its edge
-// has assigned it to; others reach it as a RemoteSocket, by its id as a room, or by rooms. Its handlers run one at a time,
+// has assigned it to, until that ends and another takes it over; others reach it as a RemoteSocket, by its id as a room, or by rooms. Its handlers run one at a time,
 // on a goroutine that may wait; its methods are safe for concurrent use.
 type Socket struct {
 	ns    *Namespace
@@ -30,8 +30,11 @@ type Socket struct {
 	accepted atomic.Bool
 	gone     atomic.Bool   // nothing can be done to the client any more; set under mu
 	handled  atomic.Uint64 // highest Seq whose handler has returned
+	away     atomic.Bool   // another instance has the socket, or soon will; set under mu and sending
+	handed   bool          // another instance had it
 	reported atomic.Uint64 // highest handled mark on its way to the edge
 	dirty    atomic.Bool   // in the keeper's list
+	sending  sync.RWMutex  // held for reading while an operation is sent
 	changes  sync.Mutex    // held while a change of rooms or data is sent, so that ours have the order of the ring's
 
 	owedCount int // packets handled since the last report; owned by the worker
@@ -70,9 +73,10 @@ func (s *Socket) User() string { return s.user }
 // Namespace returns the namespace that the client has joined; the sockets of one client in other namespaces are others.
 func (s *Socket) Namespace() *Namespace { return s.ns }
 
-// Connected reports whether the client is in the namespace: false in middlewares and after the disconnect (MID-007). It may
+// Connected reports whether the client is in the namespace: false in middlewares and after the disconnect (MID-007), and once
+// another instance has the socket. It may
 // have left already, and its edge's word of it be on the way.
-func (s *Socket) Connected() bool { return s.accepted.Load() && !s.gone.Load() }
+func (s *Socket) Connected() bool { return s.accepted.Load() && s.lost() == nil }
 
 // Recovered reports whether the client came back with the state of an earlier connection. It is false until the mesh has
 // connection state recovery.
@@ -209,8 +213,8 @@ func (s *Socket) OnDisconnecting(f func(Disconnect)) {
 }
 
 // OnDisconnect adds a handler for the disconnect, which runs once, after all events and the OnDisconnecting handlers,
-// whatever the end was: the client's leave, a lost connection or edge ("transport close"), or the end of this Server
-// ("server shutting down"). Only the death of this process leaves it out, and handlers that Config.DrainTimeout did not
+// whatever the end was: the client's leave, a lost connection or edge ("transport close"), or the end of this Server if the
+// socket is not handed over ("server shutting down"; see OnHandOver). Only the death of this process leaves it out, and handlers that Config.DrainTimeout did not
 // suffice for. Its panic goes to OnError.
 func (s *Socket) OnDisconnect(f func(Disconnect)) {
 	s.mu.Lock()
@@ -226,8 +230,10 @@ func (s *Socket) change(r *wire.Record) error {
 
 // operate sends an operation on the socket. It carries the handled mark.
 func (s *Socket) operate(ctx context.Context, r *wire.Record, volatile bool) (sent bool, err error) {
-	if s.gone.Load() {
-		return false, ErrDisconnected
+	s.sending.RLock()
+	defer s.sending.RUnlock()
+	if err := s.lost(); err != nil {
+		return false, err
 	}
 	s.address(r)
 	before := s.losses()
@@ -241,6 +247,13 @@ func (s *Socket) operate(ctx context.Context, r *wire.Record, volatile bool) (se
 func (s *Socket) address(r *wire.Record) {
 	r.Socket, r.Epoch, r.Handled = s.addr, s.epoch, s.handled.Load()
 	r.Namespace, r.Partition = s.ns.nameBytes, s.ns.partition
+}
+
+// foreign makes r an operation on this socket that does not need to own it.
+func (s *Socket) foreign(r wire.Record) *wire.Record {
+	r.Flags |= wire.FlagNonOwner
+	r.Socket, r.Namespace, r.Partition = s.addr, s.ns.nameBytes, s.ns.partition
+	return &r
 }
 
 // raise makes v at least n.

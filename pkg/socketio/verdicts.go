@@ -3,13 +3,13 @@ package socketio
 import "github.com/siomesh/siomesh/internal/mesh/wire"
 
 // When the link to rooms breaks, or another rooms instance takes over, operations that are not confirmed are lost, and
-// reported as such. For four kinds a report is not enough: without an accept, a refusal or an unknown the edge would leave the client
-// waiting for ever, and without a close it would keep a socket that is forgotten here. So these, the verdicts, are kept
+// reported as such. For five kinds a report is not enough: without an accept, a refusal or an unknown the edge would leave the client
+// waiting for ever, and without a close or a hand-over it would keep a socket that is forgotten here. So these, the verdicts, are kept
 // until they are confirmed and sent again, as new operations before all others, on the next link. An edge that has carried
 // out one of them ignores the second: the socket has been accepted, or is gone.
 
 func isVerdict(k wire.Kind) bool {
-	return k == wire.KindAccept || k == wire.KindRefuse || k == wire.KindUnknown || k == wire.KindClose
+	return k == wire.KindAccept || k == wire.KindRefuse || k == wire.KindUnknown || k == wire.KindClose || k == wire.KindDetached
 }
 
 // owes reports whether something is to be sent before all others. The caller holds mu.

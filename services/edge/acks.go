@@ -7,6 +7,7 @@ type acks struct {
 	oldest uint64 // no open id is lower
 	open   map[uint64]uint64
 	asks   map[uint64]struct{} // ids of broadcasts that wait for this client; apart from the others
+	former []former            // requests of earlier owners: see handover.go
 }
 
 // add returns the id for a request. At limit the oldest open request gives way, and is returned to be failed; otherwise 0 is.
@@ -53,7 +54,7 @@ func (a *acks) unask(id uint64) bool {
 }
 
 // waiting reports whether somebody waits for an answer of the client.
-func (a *acks) waiting() bool { return len(a.open)+len(a.asks) > 0 }
+func (a *acks) waiting() bool { return len(a.open)+len(a.asks)+len(a.former) > 0 }
 
 // drainAsks ends all answers owed to broadcasts.
 func (a *acks) drainAsks(f func(id uint64)) {

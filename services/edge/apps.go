@@ -23,6 +23,7 @@ type appInstance struct {
 	addr     mesh.Address
 	link     *link.Link
 	assigned atomic.Int64 // sockets of this edge that it has
+	draining atomic.Bool  // it says that it ends: who gives it a socket looks here with conn.mu held, which detachAll takes after it is set
 	dead     atomic.Bool  // presence says so, or the link broke: its sockets are taken from it
 
 	mu      sync.Mutex
@@ -98,8 +99,8 @@ func newDirectory(links *link.Endpoint, broke func(*appInstance, error)) *direct
 	}
 }
 
-// update takes a heartbeat of an app instance.
-func (d *directory) update(p presence.Peer) {
+// update takes a heartbeat of an app instance, and returns the instance if it serves namespaces and has begun to drain.
+func (d *directory) update(p presence.Peer) (drains *appInstance) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e := d.instances[p.Instance]
@@ -117,6 +118,11 @@ func (d *directory) update(p presence.Peer) {
 		}
 	}
 	d.wake()
+	draining := p.Info.GetDraining()
+	if before := e.instance.draining.Swap(draining); draining && !before && len(p.Info.GetNamespaces()) > 0 {
+		return e.instance
+	}
+	return nil
 }
 
 // maxCompiled is how many patterns are kept compiled between heartbeats.
@@ -229,6 +235,28 @@ func (d *directory) choose(namespace string, declined []string) (chosen *appInst
 	}
 	app := slices.MinFunc(candidates, func(a, b *entry) int { return cmp.Compare(a.instance.addr.App, b.instance.addr.App) }).instance.addr.App
 	candidates = slices.DeleteFunc(candidates, func(e *entry) bool { return e.instance.addr.App != app })
+	return lessLoaded(candidates), served, d.changed
+}
+
+// another picks an instance of an app that serves a namespace and does not drain, nil if there is none. changed is closed as
+// soon as another answer is possible.
+func (d *directory) another(app, namespace string) (chosen *appInstance, changed <-chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var candidates []*entry
+	for _, e := range d.instances {
+		if e.instance.addr.App == app && !e.info.GetDraining() && e.knows(namespace) != knowsNot {
+			candidates = append(candidates, e)
+		}
+	}
+	if len(candidates) == 0 {
+		return nil, d.changed
+	}
+	return lessLoaded(candidates), d.changed
+}
+
+// lessLoaded picks the less loaded of two random ones, none of them suspect if that is possible.
+func lessLoaded(candidates []*entry) *appInstance {
 	if sure := slices.DeleteFunc(slices.Clone(candidates), func(e *entry) bool { return e.suspect }); len(sure) > 0 {
 		candidates = sure
 	}
@@ -237,7 +265,7 @@ func (d *directory) choose(namespace string, declined []string) (chosen *appInst
 	if b.load() < a.load() {
 		a = b
 	}
-	return a.instance, served, d.changed
+	return a.instance
 }
 
 // load is what the instance says it holds, or what this edge alone gave it if that is more recent.

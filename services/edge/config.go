@@ -59,8 +59,9 @@ type Config struct {
 	// the session can move to the edge that the WebSocket reaches; below 0 not at all.
 	UpgradeWait time.Duration
 
-	AppWait     time.Duration // how long a CONNECT is held while auth, app or rooms are missing, default 5 s
-	AuthTimeout time.Duration // for one answer of the auth service, default 2 s; a CONNECT is held for AppWait in all
+	AppWait      time.Duration // how long a CONNECT is held while auth, app or rooms are missing, default 5 s
+	HandOverWait time.Duration // how long a socket waits for another instance when its own ends, default 30 s
+	AuthTimeout  time.Duration // for one answer of the auth service, default 2 s; a CONNECT is held for AppWait in all
 
 	MaxPackets int   // packets of one socket that the app has not handled, default 64
 	MaxBytes   int64 // and their bytes, default 256 KiB
@@ -107,6 +108,7 @@ func (c Config) withDefaults() Config {
 		c.UpgradeWait = 300 * time.Millisecond
 	}
 	c.AppWait = orDefault(c.AppWait, 5*time.Second)
+	c.HandOverWait = orDefault(c.HandOverWait, handOverWait)
 	c.AuthTimeout = cmp.Or(c.AuthTimeout, 2*time.Second)
 	c.MaxPackets = orDefault(c.MaxPackets, 64)
 	c.MaxBytes = orDefault(c.MaxBytes, 256<<10)

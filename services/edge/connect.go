@@ -12,7 +12,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
 	"github.com/siomesh/siomesh/internal/mesh/authn"
 	"github.com/siomesh/siomesh/internal/mesh/bus"
 	"github.com/siomesh/siomesh/internal/mesh/link"
@@ -188,11 +187,10 @@ func (s *Service) authenticate(ctx context.Context, sk *socket) error {
 // assign gives the socket to an app instance and sends it the connect record.
 func (s *Service) assign(sk *socket, app *appInstance) error {
 	c := sk.conn
-	var handshake siomeshv1.Handshake
-	if err := proto.Unmarshal(c.handshake, &handshake); err != nil {
-		return fmt.Errorf("decode handshake: %w", err)
+	connect, err := connectOf(sk)
+	if err != nil {
+		return err
 	}
-	handshake.Auth = sk.auth
 	c.mu.Lock()
 	verdict := sk.verdict
 	c.mu.Unlock()
@@ -200,11 +198,8 @@ func (s *Service) assign(sk *socket, app *appInstance) error {
 	if err != nil {
 		return err
 	}
-	body, err := proto.Marshal(&siomeshv1.Connect{
-		SocketId: sk.id, Handshake: &handshake, Data: verdict.Data, User: verdict.User, Rooms: verdict.Rooms,
-		Sole: true, Transport: c.session.Transport(), Upgraded: c.session.Upgraded(),
-		Protocol: uint32(c.session.Protocol()), //nolint:gosec // 3 or 4
-	})
+	connect.Data, connect.User, connect.Rooms = verdict.Data, verdict.User, verdict.Rooms
+	body, err := proto.Marshal(connect)
 	if err != nil {
 		return fmt.Errorf("encode connect: %w", err)
 	}
@@ -217,6 +212,9 @@ func (s *Service) assign(sk *socket, app *appInstance) error {
 	}
 	if retry, ok := s.registered(); !ok { // again, as whoever loses rooms closes the sockets that were asked for before
 		return &unavailable{"rooms", retry}
+	}
+	if app.draining.Load() {
+		return &unavailable{what: "app"}
 	}
 	sk.app, sk.epoch, sk.flow, sk.data = app, sk.epoch+1, flow{}, data
 	if err := sk.send(&b, &parcel{kind: wire.KindConnect, body: body}); err != nil {

@@ -38,6 +38,7 @@ type flow struct {
 	waiting  int64    // bytes of held
 	blocked  bool     // reading of the client waits for this socket
 	awaiting bool     // the link tells when it has room again
+	moving   bool     // the socket is handed over: nothing but replies goes to its owner
 }
 
 // next numbers a record of so many bytes.
@@ -64,6 +65,9 @@ func (f *flow) release(seq uint64) bool {
 // admits reports whether a parcel may be sent to the app now. An event larger than the bound may when nothing else is
 // outstanding; only events need credit.
 func (f *flow) admits(p *parcel, c *Config) bool {
+	if f.moving {
+		return p.kind == wire.KindReply
+	}
 	return p.kind != wire.KindEvent || f.bytes == 0 || len(f.sizes) < c.MaxPackets && f.bytes+p.size <= c.MaxBytes
 }
 
@@ -117,6 +121,10 @@ func (c *conn) reply(sk *socket, p protocol.Packet, attachments [][]byte) (event
 		}
 		request = sk.acks.take(id)
 	}
+	var earlier former
+	if request == 0 && err == nil {
+		request, earlier = sk.acks.takeFormer(id)
+	}
 	if request == 0 {
 		c.s.cfg.Metrics.late() // nobody asked, or nobody waits any more: ignored as the reference does
 		return 1, sizeOf(p, attachments)
@@ -124,7 +132,9 @@ func (c *conn) reply(sk *socket, p protocol.Packet, attachments [][]byte) (event
 	buf := c.s.encode(wire.Packet{JSON: p.Data, Attachments: attachments})
 	defer c.s.release(buf)
 	answer := parcel{kind: wire.KindReply, ack: request, body: *buf, size: int64(len(*buf))}
-	if !c.pass(&c.batch, sk, &answer) {
+	if earlier.app != nil {
+		sk.replyFormer(&c.batch, earlier, request, answer.body)
+	} else if !c.pass(&c.batch, sk, &answer) {
 		c.hold(sk, answer)
 	}
 	c.blockAgain(sk)
@@ -169,6 +179,7 @@ func (c *conn) hold(sk *socket, p parcel) {
 	c.s.cfg.Metrics.held()
 	if sk.acks.waiting() && sk.flow.waiting >= c.s.cfg.MaxHeld {
 		sk.acks.drain(func(request uint64) { sk.failAck(&c.batch, request, tooManyHeld) })
+		sk.failFormer(&c.batch, tooManyHeld)
 		sk.acks.drainAsks(func(id uint64) { c.s.left(&c.batch, sk, id, true) })
 	}
 	if !sk.acks.waiting() {
@@ -240,6 +251,7 @@ func (c *conn) end(b *link.Batch, sk *socket, reason, description string) {
 	}
 	rooms := c.s.index.remove(sk)
 	sk.acks.drain(func(uint64) {})
+	sk.failFormer(b, departed)
 	sk.acks.drainAsks(func(id uint64) { c.s.left(b, sk, id, true) })
 	if before == joining {
 		c.s.table.remove(sk)
@@ -255,7 +267,7 @@ func (c *conn) end(b *link.Batch, sk *socket, reason, description string) {
 		body = nil
 	}
 	sk.flow.hold(parcel{kind: wire.KindDisconnect, body: body})
-	if len(sk.flow.held) == 1 || sk.app.dead.Load() {
+	if !sk.flow.moving && (len(sk.flow.held) == 1 || sk.app.dead.Load()) { // else it comes behind what is held
 		c.cut(b, sk)
 	}
 }

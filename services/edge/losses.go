@@ -57,9 +57,13 @@ func (s *Service) orphan(sk *socket, app *appInstance) (addr wire.SocketAddr, lo
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if sk.app != app {
+		if sk.acks.lose(app) {
+			c.blockAgain(sk)
+		}
 		return wire.SocketAddr{}, false
 	}
 	addr = sk.addr
+	sk.flow.moving = false // nobody gives it back
 	switch sk.state {
 	case asked:
 		s.askAgain(&b, sk)

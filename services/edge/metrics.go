@@ -32,6 +32,8 @@ type Metrics struct {
 	Refused         atomic.Uint64    // CONNECTs answered with CONNECT_ERROR
 	Unavailable     atomic.Uint64    // CONNECTs given up because something was missing too long
 	Joined          atomic.Uint64    // sockets accepted into a namespace
+	HandedOver      atomic.Uint64    // sockets that went from an app instance that ends to another
+	HandOversFailed atomic.Uint64    // sockets whose instance ended and that no other took
 	VolatileDropped atomic.Uint64    // volatile packets dropped because the client was busy
 	ConnectTimeouts atomic.Uint64    // connections closed because they joined no namespace in time
 	Requests        atomic.Uint64    // HTTP requests of clients for the endpoint
@@ -86,6 +88,8 @@ func (m *Metrics) stale()                              { m.Stale.Add(1) }
 func (m *Metrics) refused()                            { m.Refused.Add(1) }
 func (m *Metrics) unavailable()                        { m.Unavailable.Add(1) }
 func (m *Metrics) joined()                             { m.Joined.Add(1) }
+func (m *Metrics) handedOver()                         { m.HandedOver.Add(1) }
+func (m *Metrics) handOverFailed()                     { m.HandOversFailed.Add(1) }
 func (m *Metrics) volatileDropped()                    { m.VolatileDropped.Add(1) }
 func (m *Metrics) request()                            { m.Requests.Add(1) }
 func (m *Metrics) movedAway()                          { m.MovedAway.Add(1) }

@@ -92,6 +92,10 @@ func (s *Service) apply(r *wire.Record) error {
 	if own && r.Handled > 0 && sk.flow.release(r.Handled) {
 		c.advance(&s.batch, sk)
 	}
+	if own && r.Kind == wire.KindDetached {
+		s.detached(sk, r)
+		return nil
+	}
 	if sk.state == ending {
 		s.tooLate(sk, r.Kind)
 		return nil
@@ -124,6 +128,7 @@ func (s *Service) applyTo(sk *socket, r *wire.Record) error {
 	case wire.KindAccept:
 		return s.accept(sk, r)
 	case wire.KindRefuse:
+		sk.flow.moving = false // the app has ended the socket, and hands over nothing
 		return s.refused(sk, r)
 	case wire.KindUnknown:
 		s.declined(sk)
@@ -136,6 +141,9 @@ func (s *Service) applyTo(sk *socket, r *wire.Record) error {
 	case wire.KindLeave:
 		return s.move(sk, r)
 	case wire.KindClose:
+		if r.Flags&wire.FlagNonOwner == 0 {
+			sk.flow.moving = false // see above
+		}
 		s.disconnect(sk, r.Flags&wire.FlagClose != 0)
 	case wire.KindWatch:
 		sk.watched.Store(len(r.Body) > 0)

@@ -281,8 +281,11 @@ func (s *Service) describe(p *siomeshv1.Presence) {
 func (s *Service) peerChanged(change presence.Change, p presence.Peer) {
 	switch {
 	case p.Kind == mesh.KindApp && change != presence.Died:
-		s.apps.update(p)
+		drains := s.apps.update(p)
 		s.introduce(p.Instance)
+		if drains != nil {
+			s.detachAll(drains)
+		}
 	case p.Kind == mesh.KindApp:
 		s.appDied(p.Instance)
 	case p.Kind == mesh.KindRooms && change != presence.Died:

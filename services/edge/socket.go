@@ -68,7 +68,7 @@ func (sk *socket) send(b *link.Batch, p *parcel) error {
 	}
 	switch p.kind {
 	case wire.KindReply:
-	case wire.KindConnect:
+	case wire.KindConnect, wire.KindAttach:
 		r.Seq, r.Lease = sk.flow.seq+1, sk.conn.s.leaseNow()
 	case wire.KindDisconnect:
 		r.Seq, r.Flags = sk.flow.seq+1, wire.FlagControl

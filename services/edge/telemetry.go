@@ -57,6 +57,8 @@ func (m *Metrics) Telemetry() []telemetry.Metric {
 		telemetry.Count("sio_edge_connects_refused_total", "CONNECTs answered with CONNECT_ERROR.", &m.Refused),
 		telemetry.Count("sio_edge_connects_unavailable_total", "CONNECTs given up because something was missing too long.", &m.Unavailable),
 		telemetry.Count("sio_edge_sockets_joined_total", "Sockets accepted into a namespace.", &m.Joined),
+		telemetry.Count("sio_edge_sockets_handed_over_total", "Sockets that went from an app instance that ends to another.", &m.HandedOver),
+		telemetry.Count("sio_edge_hand_overs_failed_total", "Sockets closed because their app instance ended and no other took them.", &m.HandOversFailed),
 		telemetry.Count("sio_edge_volatile_dropped_total", "Volatile packets dropped because the client was busy.", &m.VolatileDropped),
 		telemetry.Count("sio_edge_connect_timeouts_total", "Connections closed because they joined no namespace in time.", &m.ConnectTimeouts),
 	)

@@ -73,7 +73,7 @@ func (s *Service) toSocket(p *progress, r *wire.Record) error {
 		}
 	case wire.KindRefuse, wire.KindUnknown, wire.KindClose:
 		s.index.remove(r.Socket) // a broadcast ordered after this does not reach it
-	case wire.KindEmit, wire.KindAck, wire.KindHandled, wire.KindData, wire.KindWatch:
+	case wire.KindEmit, wire.KindAck, wire.KindHandled, wire.KindData, wire.KindWatch, wire.KindDetached:
 	default:
 		if r.Flags&wire.FlagSkippable == 0 {
 			return fmt.Errorf("unknown operation kind %d", r.Kind)

@@ -21,7 +21,7 @@ func (m *Metrics) Telemetry() []telemetry.Metric {
 		wire.KindBroadcast: "broadcast", wire.KindHandled: "handled", wire.KindData: "data",
 		wire.KindWatch: "watch", wire.KindJoinAll: "join_all", wire.KindLeaveAll: "leave_all", wire.KindCloseAll: "close_all",
 		wire.KindAsk: "ask", wire.KindServerEmit: "server_emit", wire.KindServerReply: "server_reply",
-		wire.KindWatchRooms: "watch_rooms",
+		wire.KindWatchRooms: "watch_rooms", wire.KindDetached: "detached",
 	} {
 		metrics = append(metrics,
 			telemetry.Count("sio_rooms_operations_total", "Operations of apps, by kind.", &m.Operations[kind], "kind", name))

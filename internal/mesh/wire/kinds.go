@@ -20,7 +20,9 @@ const (
 	KindAskIDs     Kind = 9  // request Ack, an ASK, goes to these sockets           Body: Strings, socket ids
 	KindAskReply   Kind = 10 // a client's acknowledgement of request Ack            Body: Strings, its socket id; then Packet
 	KindAskEnd     Kind = 11 // no more replies to request Ack come from this edge   Body: Strings, ids of the silent
-	// 12 to 15 are reserved: detach.
+	KindDetach     Kind = 12 // give the socket back: nothing follows but REPLY, ACK_FAILED and the like; without Socket: this edge gives you no more   Body: empty
+	KindAttach     Kind = 13 // a socket that another instance has given back; numbered like CONNECT   Body: see handover.go
+	// 14 and 15 are reserved.
 
 	// Ring: app → rooms → edge. Partition, PartitionEpoch, Op and Namespace are set, and Origin from rooms on.
 	KindAccept      Kind = 16 // the socket is in the namespace                       Body: siomesh.v1.Accept
@@ -42,7 +44,8 @@ const (
 	KindServerEmit  Kind = 32 // an event to the other app instances of the namespace; Ack = request id or 0; ends at rooms   Body: Packet
 	KindServerReply Kind = 33 // the answer to request Ack of another instance; ends at rooms   Body: Strings, that instance's id; then Packet
 	KindWatchRooms  Kind = 34 // the app instance wants the room events of Namespace; ends at rooms   Body: 1, or empty for no more
-	// 35 to 39 are reserved.
+	KindDetached    Kind = 35 // the answer to DETACH, behind all that was done to the socket: nobody owns it   Body: see handover.go
+	// 36 to 39 are reserved.
 
 	// Rooms → app.
 	KindConfirm       Kind = 40 // operations up to Op of Partition are applied         Body: empty
@@ -87,9 +90,9 @@ const (
 func (k Kind) Known() bool {
 	switch k {
 	case KindConnect, KindEvent, KindReply, KindDisconnect, KindAckFailed, KindCopy, KindJoined, KindLeft,
-		KindAskIDs, KindAskReply, KindAskEnd,
+		KindAskIDs, KindAskReply, KindAskEnd, KindDetach, KindAttach,
 		KindAccept, KindRefuse, KindUnknown, KindEmit, KindAck, KindJoin, KindLeave, KindClose, KindBroadcast, KindHandled, KindData,
-		KindWatch, KindJoinAll, KindLeaveAll, KindCloseAll, KindAsk, KindServerEmit, KindServerReply, KindWatchRooms,
+		KindWatch, KindJoinAll, KindLeaveAll, KindCloseAll, KindAsk, KindServerEmit, KindServerReply, KindWatchRooms, KindDetached,
 		KindConfirm, KindGone, KindEdgeEnded, KindOpFailed, KindAskEdges, KindServerEvent, KindServerTargets, KindServerAnswer,
 		KindRoomEvents,
 		KindHello,

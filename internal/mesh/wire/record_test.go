@@ -110,7 +110,7 @@ func TestKinds(t *testing.T) {
 			known++
 		}
 	}
-	if want := 44; known != want {
+	if want := 47; known != want {
 		t.Errorf("known kinds: got %d, want %d", known, want)
 	}
 }
