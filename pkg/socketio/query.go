@@ -136,8 +136,6 @@ func (s *Server) askEdge(ctx context.Context, edge mesh.InstanceID, q *siomeshv1
 		return nil, fmt.Errorf("encode query: %w", err)
 	}
 	subject := s.subjects.RPC(mesh.Address{Kind: mesh.KindEdge, Instance: edge})
-	pause := time.NewTimer(0)
-	defer pause.Stop()
 	for patience := firstTry; ; patience *= 2 {
 		answer, err := s.try(ctx, patience, subject, data)
 		switch {
@@ -156,9 +154,8 @@ func (s *Server) askEdge(ctx context.Context, edge mesh.InstanceID, q *siomeshv1
 		if _, alive := s.peers.Peer(edge); !alive {
 			return nil, errEdgeGone
 		}
-		pause.Reset(goneCheck)
 		select {
-		case <-pause.C:
+		case <-time.After(goneCheck):
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}

@@ -110,13 +110,15 @@ const helloPatience = time.Second
 
 // keepRegistered says hello whenever it is time to, and again while rooms does not answer, until ctx ends.
 func (s *Service) keepRegistered(ctx context.Context) error {
-	spacing := time.NewTimer(0)
-	defer spacing.Stop()
-	for received(ctx, spacing.C) && s.unregistered(ctx) {
+	for s.unregistered(ctx) {
 		if l := s.hello(); l != nil {
 			l.Flush()
 		}
-		spacing.Reset(helloSpacing)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(helloSpacing):
+		}
 	}
 	return nil
 }
@@ -140,16 +142,6 @@ func (s *Service) unregistered(ctx context.Context) bool {
 				return true
 			}
 		}
-	}
-}
-
-// received waits for a value, and returns false when ctx ends first.
-func received[T any](ctx context.Context, c <-chan T) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-c:
-		return true
 	}
 }
 

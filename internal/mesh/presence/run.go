@@ -92,9 +92,10 @@ type driver struct {
 }
 
 func (d *driver) run(ctx context.Context) error {
-	timer := time.NewTimer(0)
+	wait := d.step(ctx)
+	due := time.Now().Add(wait)
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	due := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -115,7 +116,7 @@ func (d *driver) run(ctx context.Context) error {
 		for range len(d.p.inbox) { // before any verdict
 			d.hear(<-d.p.inbox)
 		}
-		wait := d.step(ctx)
+		wait = d.step(ctx)
 		due = time.Now().Add(wait)
 		timer.Reset(wait)
 	}
