@@ -12,7 +12,7 @@ import (
 
 // apiFlags bound what the API takes.
 type apiFlags struct {
-	APIConcurrency int           `name:"api-concurrency" env:"SIOMESH_API_CONCURRENCY" default:"256" help:"API requests handled at the same time; beyond it they are refused as busy."`
+	APIConcurrency int           `name:"api-concurrency" env:"SIOMESH_API_CONCURRENCY" default:"256" placeholder:"N" help:"API requests handled at the same time; beyond it they are refused as busy."`
 	APITimeout     time.Duration `name:"api-timeout" env:"SIOMESH_API_TIMEOUT" default:"4s" help:"Of an API request that names none."`
 	APIMaxTimeout  time.Duration `name:"api-max-timeout" env:"SIOMESH_API_MAX_TIMEOUT" default:"1m" help:"Longest timeout that an API request may name."`
 }

@@ -33,7 +33,7 @@ type cookieFlags struct {
 	CookieDomain   string        `placeholder:"DOMAIN" help:"Its domain; left out if empty."`
 	CookieHTTPOnly bool          `name:"cookie-http-only" default:"true" negatable:"" help:"Keep it from scripts."`
 	CookieSecure   bool          `help:"Send it over HTTPS only."`
-	CookieSameSite string        `enum:"lax,strict,none,unset" default:"lax" help:"lax, strict, none or unset."`
+	CookieSameSite string        `enum:"lax,strict,none,unset" default:"lax" placeholder:"MODE" help:"lax, strict, none or unset."`
 	CookieMaxAge   time.Duration `default:"0s" help:"How long it lives; 0s is until the browser closes."`
 }
 

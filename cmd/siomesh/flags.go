@@ -74,7 +74,7 @@ type natsFlags struct {
 	NATSCA         string        `name:"nats-ca" placeholder:"FILE" help:"Authorities to trust, PEM; turns TLS on."`
 	NATSCert       string        `name:"nats-cert" placeholder:"FILE" help:"Client certificate, PEM."`
 	NATSKey        string        `name:"nats-key" placeholder:"FILE" help:"Key of the client certificate, PEM."`
-	Prefix         string        `default:"sio" help:"First token of all NATS subjects."`
+	Prefix         string        `default:"sio" placeholder:"NAME" help:"First token of all NATS subjects."`
 	InternalListen string        `placeholder:"ADDR" default:"${internal}" help:"Address of /livez, /readyz, /metrics and /debug/pprof."`
 }
 
@@ -115,7 +115,7 @@ func (f *natsFlags) connect(ctx context.Context, name string, log *slog.Logger) 
 // engineFlags are the options of the Engine.IO server, by the reference server's names in kebab-case.
 type engineFlags struct {
 	Path              string        `default:"/socket.io" help:"Path of the endpoint."`
-	Transports        []string      `default:"polling,websocket" help:"Transports to offer."`
+	Transports        []string      `default:"polling,websocket" placeholder:"NAME" help:"Transports to offer."`
 	AllowUpgrades     bool          `default:"true" negatable:"" help:"Offer the upgrade from polling to websocket."`
 	PingInterval      time.Duration `default:"25s" help:"From a pong to the next ping."`
 	PingTimeout       time.Duration `default:"20s" help:"A client without a pong for this long is gone."`
@@ -124,7 +124,7 @@ type engineFlags struct {
 	ConnectTimeout    time.Duration `default:"45s" help:"A connection without a namespace for this long is closed."`
 	AppWait           time.Duration `default:"5s" help:"A client's CONNECT is held for this long while a service it needs is missing."`
 	HandOverWait      time.Duration `default:"30s" help:"A client whose app instance has ended waits for this long for another one, if there is none."`
-	MaxHTTPBufferSize int64         `name:"max-http-buffer-size" default:"1000000" help:"Largest message of a client in bytes."`
+	MaxHTTPBufferSize int64         `name:"max-http-buffer-size" default:"1000000" placeholder:"BYTES" help:"Largest message of a client in bytes."`
 	TrustedProxies    []string      `placeholder:"CIDR" help:"Proxies whose X-Forwarded-For and -Proto are believed."`
 	ServeClient       bool          `default:"true" negatable:"" help:"Serve the browser client beside the endpoint."`
 	ClientDir         string        `default:"node_modules/socket.io-client/dist" placeholder:"DIR" help:"Browser client to serve beside the endpoint: the dist folder of the npm package socket.io-client."`

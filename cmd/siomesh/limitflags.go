@@ -9,13 +9,13 @@ import (
 
 // limitFlags bound what one client may have and send, and what may wait for auth.
 type limitFlags struct {
-	BodyTimeout       time.Duration `default:"1m" help:"The body of a POST must have come, and an answer must be taken, within this time; 0s is the default."`
-	AuthTimeout       time.Duration `default:"2s" help:"The auth service is waited for this long at a time; 0s is the default. Without an answer a CONNECT is held, a handshake refused."`
-	MaxHandshakes     int           `default:"1024" placeholder:"N" help:"Handshakes that may wait for auth at a time, with --auth-handshake; more are refused with status 403. 0 is the default."`
-	MaxAttachments    int           `default:"10" placeholder:"N" help:"Binary attachments of one packet of a client, which is closed beyond it; 0 is the default."`
-	MaxNamespaces     int           `default:"64" placeholder:"N" help:"Namespaces that one client may be in; 0 is the default."`
+	BodyTimeout       time.Duration `default:"1m" help:"The body of a POST must have come, and an answer must be taken, within this time; 0s changes nothing."`
+	AuthTimeout       time.Duration `default:"2s" help:"The auth service is waited for this long at a time; 0s changes nothing. Without an answer a CONNECT is held, a handshake refused."`
+	MaxHandshakes     int           `default:"1024" placeholder:"N" help:"Handshakes that may wait for auth at a time, with --auth-handshake; more are refused with status 403. 0 changes nothing."`
+	MaxAttachments    int           `default:"10" placeholder:"N" help:"Binary attachments of one packet of a client, which is closed beyond it; 0 changes nothing."`
+	MaxNamespaces     int           `default:"64" placeholder:"N" help:"Namespaces that one client may be in; 0 changes nothing."`
 	MaxUnjoined       int           `default:"10000" placeholder:"N" help:"Clients without a namespace. Beyond it the oldest is closed if it had its time to join, else the new one is refused; 0 is no limit."`
-	MaxOutboundBytes  int64         `default:"4194304" placeholder:"BYTES" help:"What may wait to be sent to one client, which is closed beyond it; 0 is the default."`
+	MaxOutboundBytes  int64         `default:"4194304" placeholder:"BYTES" help:"What may wait to be sent to one client, which is closed beyond it; 0 changes nothing."`
 	ConnectsPerSecond float64       `default:"10" placeholder:"N" help:"CONNECTs that one client may send per second, refused or not. A client that sends more is read more slowly; 0 is no limit."`
 	ConnectBurst      int           `default:"0" placeholder:"N" help:"CONNECTs it may send at once; 0 is twice --max-namespaces."`
 	EventsPerSecond   float64       `default:"0" placeholder:"N" help:"Events that one socket may send per second. A client that sends more is read more slowly; 0 is no limit."`

@@ -46,15 +46,14 @@ func main() { os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr)) }
 func execute(args []string, stdout, stderr io.Writer) int {
 	var c cli
 	exited := -1
-	parser, err := kong.New(&c,
+	parser, err := kong.New(&c, append(helpOptions(),
 		kong.Name("siomesh"),
 		kong.Description("A Socket.IO v4 server as a mesh of services on NATS."),
 		kong.DefaultEnvars("SIOMESH"),
 		kong.Configuration(yamlSettings),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(status int) { exited = status }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-	)
+	)...)
 	if err != nil {
 		fmt.Fprintln(stderr, "siomesh:", err)
 		return 1

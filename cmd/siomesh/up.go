@@ -27,11 +27,11 @@ type upCommand struct {
 	InternalListen string `default:"127.0.0.1:8300" placeholder:"ADDR" help:"Address of /livez, /readyz, /metrics and /debug/pprof."`
 	NATSListen     string `name:"nats-listen" default:"127.0.0.1:4222" placeholder:"ADDR" help:"Address of the embedded NATS server; none keeps it closed."`
 	DataDir        string `default:".data" placeholder:"DIR" help:"State of the embedded NATS server."`
-	Auth           string `enum:"builtin,external" default:"builtin" help:"builtin or external: whether the stock auth service runs here."`
+	Auth           string `enum:"builtin,external" default:"builtin" placeholder:"WHICH" help:"builtin or external: whether the stock auth service runs here."`
 	API            bool   `name:"api" env:"SIOMESH_API" default:"true" negatable:"" help:"Answer API requests over the embedded NATS server, if that is open."`
 	Demo           bool   `default:"true" negatable:"" help:"Run the chat application and serve its page."`
-	App            string `default:"chat" help:"Name of the demo application."`
-	Prefix         string `default:"sio" help:"First token of all NATS subjects."`
+	App            string `default:"chat" placeholder:"NAME" help:"Name of the demo application."`
+	Prefix         string `default:"sio" placeholder:"NAME" help:"First token of all NATS subjects."`
 
 	listenFlags  `embed:""`
 	engineFlags  `embed:""`
