@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"strings"
 
@@ -37,18 +36,6 @@ func (c *authCommand) plan() (string, error) {
 		what += ", handshakes " + c.HandshakePolicy
 	}
 	return c.natsFlags.plan(what)
-}
-
-func (c *authCommand) config() (auth.Config, error) {
-	policies, err := auth.ParsePolicies(c.Policy, c.keys())
-	if err != nil {
-		return auth.Config{}, fmt.Errorf("--policy: %w", err)
-	}
-	handshake, err := auth.ParseHandshakePolicy(c.HandshakePolicy, c.keys())
-	if err != nil {
-		return auth.Config{}, fmt.Errorf("--handshake-policy: %w", err)
-	}
-	return auth.Config{Policies: policies, Handshake: handshake}, nil
 }
 
 func (c *authCommand) run(ctx context.Context, log *slog.Logger) error {

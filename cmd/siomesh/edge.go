@@ -50,6 +50,9 @@ func (c *edgeCommand) run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	if err := c.checkClientDir(); err != nil {
+		return err
+	}
 	cfg.Metrics, cfg.Link.Metrics = &edge.Metrics{}, &link.Metrics{}
 	if cfg.Presence.Metrics, err = presence.NewMetrics(registry); err != nil {
 		return err //nolint:wrapcheck // says what

@@ -115,7 +115,7 @@ func (f *natsFlags) connect(ctx context.Context, name string, log *slog.Logger) 
 // engineFlags are the options of the Engine.IO server, by the reference server's names in kebab-case.
 type engineFlags struct {
 	Path              string        `default:"/socket.io" help:"Path of the endpoint."`
-	Transports        []string      `default:"polling,websocket" placeholder:"NAME" help:"Transports to offer."`
+	Transports        []string      `enum:"polling,websocket" default:"polling,websocket" placeholder:"NAME" help:"Transports to offer: polling, websocket or both."`
 	AllowUpgrades     bool          `default:"true" negatable:"" help:"Offer the upgrade from polling to websocket."`
 	PingInterval      time.Duration `default:"25s" help:"From a pong to the next ping."`
 	PingTimeout       time.Duration `default:"20s" help:"A client without a pong for this long is gone."`
@@ -164,6 +164,12 @@ func (f *engineFlags) String() string {
 }
 
 func (f *engineFlags) config() (edge.Config, error) {
+	if f.Transports != nil && len(f.Transports) == 0 { // nil is the default
+		return edge.Config{}, errors.New("--transports: want polling, websocket or both")
+	}
+	if err := checkOrigins(f.CORSOrigin); err != nil {
+		return edge.Config{}, err
+	}
 	proxies, err := edge.ParseProxies(f.TrustedProxies)
 	if err != nil {
 		return edge.Config{}, fmt.Errorf("--trusted-proxies: %w", err)

@@ -59,7 +59,7 @@ func TestCommandLine(t *testing.T) {
 		{"bad cookie", "up --check --cookie a;b", nil, 1, "--cookie"},
 		{"bad cookie age", "up --check --cookie a --cookie-max-age=-1s", nil, 1, "--cookie-max-age"},
 		{"bad SameSite", "up --check --cookie-same-site maybe", nil, 2, "--cookie-same-site"},
-		{"no webtransport", "edge --transports polling,webtransport --check", nil, 1, "webtransport is not supported"},
+		{"no webtransport", "edge --transports polling,webtransport --check", nil, 2, `"polling","websocket" but got "webtransport"`},
 		{"handshake policy without tokens", "auth --check --handshake-policy tokens", nil, 1, "--handshake-policy"},
 		{"handshake policy without tokens, up", "up --check --handshake-policy tokens", nil, 1, "--handshake-policy"},
 		{"no auth timeout", "edge --check --auth-timeout=1us", nil, 1, "auth timeout"},

@@ -14,7 +14,6 @@ import (
 	"github.com/siomesh/siomesh/examples/chat/demo"
 	"github.com/siomesh/siomesh/internal/telemetry"
 	"github.com/siomesh/siomesh/pkg/siomesh"
-	"github.com/siomesh/siomesh/services/auth"
 )
 
 // upCommand runs everything:
@@ -61,11 +60,8 @@ func (c *upCommand) plan() (string, error) {
 		}
 	}
 	if c.Auth == "builtin" {
-		if _, err := auth.ParsePolicies(c.Policy, c.keys()); err != nil {
-			return "", fmt.Errorf("--policy: %w", err)
-		}
-		if _, err := auth.ParseHandshakePolicy(c.HandshakePolicy, c.keys()); err != nil {
-			return "", fmt.Errorf("--handshake-policy: %w", err)
+		if _, err := c.policyFlags.config(); err != nil {
+			return "", err
 		}
 	}
 	who := c.Auth
@@ -118,6 +114,9 @@ func (c *upCommand) run(ctx context.Context, log *slog.Logger) error {
 	registry := telemetry.NewRegistry()
 	cfg, err := c.config()
 	if err != nil {
+		return err
+	}
+	if err := c.checkClientDir(); err != nil {
 		return err
 	}
 	cfg.Log, cfg.Metrics = log, registry
