@@ -67,6 +67,7 @@ func (s *Service) admit(r *http.Request) error {
 	switch {
 	case errors.Is(err, authn.ErrUnavailable):
 		s.cfg.Metrics.handshake(authUnavailable)
+		s.unheard(&s.silentHandshakes, s.names.AuthHandshake(), "handshakes are refused", err, r.Context(), s.ending)
 		return errNotAuthenticated
 	case errors.Is(err, bus.ErrTooLarge):
 		s.cfg.Metrics.handshake(authTooLarge)

@@ -160,12 +160,13 @@ func (s *Service) authenticate(ctx context.Context, sk *socket) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.AuthTimeout)
+	asking, cancel := context.WithTimeout(ctx, s.cfg.AuthTimeout)
 	defer cancel()
-	verdict, err = authn.Ask(ctx, s.bus, s.names, request)
+	verdict, err = authn.Ask(asking, s.bus, s.names, request)
 	switch {
 	case errors.Is(err, authn.ErrUnavailable):
 		s.cfg.Metrics.auth(authUnavailable)
+		s.unheard(&s.silentConnects, s.names.AuthConnect(), "CONNECTs are held, then given up", err, ctx)
 		return &unavailable{what: "auth"}
 	case errors.Is(err, bus.ErrTooLarge):
 		s.cfg.Metrics.auth(authTooLarge)

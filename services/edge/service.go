@@ -60,6 +60,8 @@ type Service struct {
 	ending     context.Context    //nolint:containedctx // ends what requests wait for when the edge stops
 	endWaiting context.CancelFunc // of ending
 
+	silentConnects, silentHandshakes silence // of auth
+
 	mu       sync.Mutex
 	rooms    *mesh.Address // guarded by mu: the rooms instance that owns the partitions
 	epoch    uint64        // guarded by mu: of its ownership

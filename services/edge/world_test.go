@@ -33,11 +33,17 @@ type world struct {
 // newWorld starts an edge, alone.
 func newWorld(tb testing.TB, cfg Config) *world {
 	tb.Helper()
+	return newLoggedWorld(tb, cfg, slog.New(slog.DiscardHandler))
+}
+
+// newLoggedWorld is newWorld with a log.
+func newLoggedWorld(tb testing.TB, cfg Config, log *slog.Logger) *world {
+	tb.Helper()
 	w := &world{tb: tb, bus: bus.NewMemory(), m: &Metrics{}}
 	tb.Cleanup(w.bus.Close)
 	cfg.Metrics = w.m
 	var err error
-	if w.edge, err = New(w.bus, mesh.Subjects{}, slog.New(slog.DiscardHandler), cfg); err != nil {
+	if w.edge, err = New(w.bus, mesh.Subjects{}, log, cfg); err != nil {
 		tb.Fatalf("new: %v", err)
 	}
 	w.stop = runs(tb, w.edge.Run)
