@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -55,6 +56,17 @@ func TestEdgePage(t *testing.T) {
 	for _, line := range lines[1 : len(lines)-1] {
 		if !strings.Contains(example, strings.TrimSpace(line)) {
 			t.Errorf("not in the example: %s", line)
+		}
+	}
+}
+
+// TestShellHelp: the example in bash says how it is called, and needs no server for that.
+func TestShellHelp(t *testing.T) {
+	for _, flag := range []string{"-h", "--help"} {
+		out, err := exec.CommandContext(t.Context(), "bash", "../../examples/api-shell/announce.sh", flag).CombinedOutput()
+		const usage = "\nannounce.sh [--nats nats://127.0.0.1:4222] [--namespace /] TEXT\n"
+		if err != nil || !strings.Contains(string(out), usage) || strings.Contains(string(out), "pipefail") {
+			t.Errorf("%s: got %v\n%s\nwant %s", flag, err, out, usage)
 		}
 	}
 }

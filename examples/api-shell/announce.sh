@@ -4,6 +4,10 @@
 # They get the event "announcement" with the text. It speaks the text protocol of NATS itself, so bash is all it takes; with the
 # tool `nats` at hand, it is: nats req sio.v1.api.emit '{"event":"announcement","args":["TEXT"]}'
 set -euo pipefail
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+  sed -n '2,/^set/s/^# *//p' "$0" # what stands above
+  exit
+fi
 export LC_ALL=C # sizes are in bytes
 server=127.0.0.1:4222 namespace=/
 [[ ${1:-} == --nats ]] && server=${2#nats://} && shift 2
