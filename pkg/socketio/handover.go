@@ -187,7 +187,7 @@ func (s *Server) handOverAll(ctx context.Context) {
 	}
 	for {
 		for _, socket := range s.sockets.all(mesh.InstanceID{}) {
-			if _, alive := s.peers.Peer(socket.addr.Edge); !alive || !patient && !socket.isAsked() {
+			if s.peers.Dead(socket.addr.Edge) || !patient && !socket.isAsked() { // one not heard of yet is there all the same
 				socket.finish(Disconnect{Reason: ReasonServerShuttingDown}, drained)
 			}
 		}

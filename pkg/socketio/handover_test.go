@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
+	"github.com/siomesh/siomesh/internal/mesh"
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
@@ -202,6 +203,26 @@ func TestHandOverGivesUp(t *testing.T) {
 	}
 	if err := receive(t, "the answer", asked); !errors.Is(err, ErrMoved) {
 		t.Errorf("got %v, want %v", err, ErrMoved)
+	}
+}
+
+// TestHandOverUnheard: an edge whose heartbeat has not arrived when this instance ends gets its sockets back all the same.
+func TestHandOverUnheard(t *testing.T) {
+	self := mesh.Address{Kind: mesh.KindEdge, Instance: mesh.NewInstanceID()}
+	heard := mesh.Address{Kind: mesh.KindEdge, Instance: mesh.NewInstanceID()}
+	r := newRingHeardAs(t, self, heard)
+	r.startRooms()
+	s, _ := r.serverFor(func(c *Config) { c.DrainTimeout = 2 * time.Second }) // a fifth of it for the word of the edge that is heard
+	_ = s.OnConnection(func(s *Socket) {
+		s.OnDisconnect(func(d Disconnect) { t.Errorf("disconnected: %+v", d) })
+	})
+	end, result := run(t, s)
+	c := r.join(s, "/")
+	receive(t, "who is there", s.peers.Heard())
+	end()
+	receive(t, "the socket", c.detached)
+	if err := receive(t, "Run", result); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -260,8 +260,7 @@ func (s *Server) orphans() {
 		if _, known := ended[edge]; known {
 			continue
 		}
-		_, alive := s.peers.Peer(edge)
-		if ended[edge] = !alive; !alive {
+		if ended[edge] = s.peers.Dead(edge); ended[edge] { // one not heard of yet is there
 			s.edgeEnded(edge, everyLease)
 		}
 	}

@@ -54,10 +54,16 @@ type ring struct {
 
 func newRing(tb testing.TB) *ring {
 	tb.Helper()
-	r := &ring{tb: tb, b: bus.NewMemory(), alive: fast(), clients: map[wire.SocketAddr]*client{}, watched: map[string]bool{}}
 	self := mesh.Address{Kind: mesh.KindEdge, Instance: mesh.NewInstanceID()}
+	return newRingHeardAs(tb, self, self)
+}
+
+// newRingHeardAs is newRing with an edge whose heartbeats are those of another one.
+func newRingHeardAs(tb testing.TB, self, heard mesh.Address) *ring {
+	tb.Helper()
+	r := &ring{tb: tb, b: bus.NewMemory(), alive: fast(), clients: map[wire.SocketAddr]*client{}, watched: map[string]bool{}}
 	r.edge = link.NewEndpoint(r.b, mesh.Subjects{}, self, silent{}, slog.New(slog.DiscardHandler), link.Config{})
-	peers := presence.New(r.b, mesh.Subjects{}, self, nil, slog.New(slog.DiscardHandler), fast())
+	peers := presence.New(r.b, mesh.Subjects{}, heard, nil, slog.New(slog.DiscardHandler), fast())
 	peers.Watch(r.peerChanged)
 	background(tb, r.edge.Run)
 	background(tb, peers.Run)
