@@ -100,7 +100,9 @@ func (c *client) apply(r *wire.Record) error {
 		if a.GetSocketId() != c.id {
 			c.ring.tb.Errorf("accepted %q, want %q", a.GetSocketId(), c.id)
 		}
-		c.accepted = true
+		if c.accepted = true; c.ring.accept != nil {
+			c.ring.accept(c)
+		}
 		for _, room := range a.GetRooms() {
 			c.rooms[room] = true
 		}

@@ -209,6 +209,36 @@ func TestSocketsMissingInMiddleware(t *testing.T) {
 	}
 }
 
+// TestSocketsHaveWhoJoined: who tells others that it has joined is found here, and gets what is done to it from then on.
+func TestSocketsHaveWhoJoined(t *testing.T) {
+	const clients = 500
+	r := newRing(t)
+	r.startRooms()
+	s, _ := r.serverFor()
+	_ = s.OnConnection(nothing)
+	run(t, s)
+	told := make(chan *client, clients)
+	r.accept = func(c *client) {
+		if !slices.ContainsFunc(s.Sockets(), func(s *Socket) bool { return s.ID() == c.id }) {
+			t.Errorf("%s has joined and is not among the sockets", c.id)
+		}
+		told <- c
+	}
+	for range clients {
+		c := r.knock(s, "/")
+		receive(t, "an accept", told)
+		if err := s.Local().To(c.id).Emit("hi"); err != nil {
+			t.Fatal(err)
+		}
+		c.expect(wire.KindAccept)
+		if p := receive(t, "an event", c.got); p.name != "hi" {
+			t.Fatalf("got %v", p)
+		}
+		c.leave("transport close")
+		eventually(t, "it has left", func() bool { return s.sockets.len() == 0 })
+	}
+}
+
 func TestOperationsOnAll(t *testing.T) {
 	r, s, _, sockets := serve(t, nothing)
 	a, b := r.join(s, "/"), r.join(s, "/")

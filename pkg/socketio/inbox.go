@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -249,7 +250,6 @@ func (s *Socket) join(rooms []string) {
 		s.drop()
 		return
 	}
-	s.accepted.Store(true)
 	s.connect()
 }
 
@@ -301,7 +301,7 @@ func (s *Socket) decide(kind wire.Kind, decision proto.Message) error {
 	}
 	for first := true; ; first = false {
 		if err == nil {
-			err = s.change(&wire.Record{Kind: kind, Body: body})
+			err = s.pronounce(&wire.Record{Kind: kind, Body: body})
 		}
 		if err == nil || errors.Is(err, ErrDisconnected) {
 			return err
@@ -314,6 +314,22 @@ func (s *Socket) decide(kind wire.Kind, decision proto.Message) error {
 		}
 		err = nil
 	}
+}
+
+// pronounce sends a decision. With an accept the socket is connected before its client can know: who finds it among the
+// connected ones meanwhile waits behind the accept with what it does to it.
+func (s *Socket) pronounce(r *wire.Record) error {
+	if r.Kind != wire.KindAccept {
+		return s.change(r)
+	}
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	s.accepted.Store(true)
+	_, err := s.put(context.Background(), r, false)
+	if err != nil {
+		s.accepted.Store(false)
+	}
+	return err
 }
 
 // drop ends a socket that never was connected: there is no disconnect.

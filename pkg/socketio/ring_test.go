@@ -46,6 +46,7 @@ type ring struct {
 	watched map[string]bool // namespaces whose room events are wanted
 	lease   uint64          // of connect records
 	edges   []string        // other edges that rooms names
+	accept  func(*client)   // called when a client is accepted, before it knows
 	mute    bool            // do not say which edges a broadcast went to
 	hold    bool            // confirm nothing
 	keeps   bool            // the edge does not ask for sockets when an instance drains

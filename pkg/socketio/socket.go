@@ -34,7 +34,7 @@ type Socket struct {
 	handed   bool          // another instance had it
 	reported atomic.Uint64 // highest handled mark on its way to the edge
 	dirty    atomic.Bool   // in the keeper's list
-	sending  sync.RWMutex  // held for reading while an operation is sent
+	sending  sync.RWMutex  // held for reading while an operation is sent, alone for the accept and the hand-over
 	changes  sync.Mutex    // held while a change of rooms or data is sent, so that ours have the order of the ring's
 
 	owedCount int // packets handled since the last report; owned by the worker
@@ -232,6 +232,11 @@ func (s *Socket) change(r *wire.Record) error {
 func (s *Socket) operate(ctx context.Context, r *wire.Record, volatile bool) (sent bool, err error) {
 	s.sending.RLock()
 	defer s.sending.RUnlock()
+	return s.put(ctx, r, volatile)
+}
+
+// put is operate for who holds sending.
+func (s *Socket) put(ctx context.Context, r *wire.Record, volatile bool) (sent bool, err error) {
 	if err := s.lost(); err != nil {
 		return false, err
 	}
