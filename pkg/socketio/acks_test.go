@@ -106,6 +106,14 @@ func TestAckFails(t *testing.T) {
 		t.Errorf("got %v, want %v", err, ErrAckFailed)
 	}
 	go ask() // receive waits
+	p = c.expect(wire.KindEmit)
+	c.lock(func() { // the disconnect comes behind events that wait
+		c.send(wire.Record{Kind: wire.KindAckFailed, Ack: p.ack, Body: []byte(wire.AckDeparted)}, nil)
+	})
+	if err := receive(t, "the failure", done); !errors.Is(err, ErrDisconnected) { // SOC-042
+		t.Errorf("got %v, want %v", err, ErrDisconnected)
+	}
+	go ask() // receive waits
 	c.expect(wire.KindEmit)
 	c.leave("transport close")
 	if err := receive(t, "the failure", done); !errors.Is(err, ErrDisconnected) { // SOC-042

@@ -16,12 +16,12 @@ func TestRunDrains(t *testing.T) {
 	r.startRooms()
 	r.keeps = true // what is not handed over ends here
 	s, _ := r.serverFor(func(c *Config) { c.DrainTimeout = 2 * time.Second })
-	entered, resume := make(chan struct{}), make(chan struct{})
+	entered, resume := make(chan *Socket, 1), make(chan struct{})
 	ended := make(chan Disconnect, 2)
 	_ = s.OnConnection(func(s *Socket) {
 		s.OnDisconnect(func(d Disconnect) { ended <- d })
 		s.On("slow", func(ctx context.Context, e *Event) error {
-			close(entered)
+			entered <- s
 			<-resume
 			if ctx.Err() != nil {
 				t.Error("the handler's context ended")
@@ -35,9 +35,10 @@ func TestRunDrains(t *testing.T) {
 	c, idle := r.join(s, "/"), r.join(s, "/")
 	c.emit("1", "slow")
 	c.emit("2", "never")
-	receive(t, "the handler", entered)
+	busy := receive(t, "the handler", entered)
 	end()
 	receive(t, "the idle socket's end", ended)
+	eventually(t, "the busy socket's end", busy.isCut)
 	late := r.knock(s, "/") // not taken any more
 	close(resume)
 	c.reply(c.expect(wire.KindEmit).ack, true)

@@ -143,6 +143,14 @@ func (s *Socket) forget(id uint64) {
 	s.forgetMoved()
 }
 
+// unanswered is why an acknowledgement never comes, for the reason that the edge gives.
+func (s *Socket) unanswered(reason string) error {
+	if reason == wire.AckDeparted && !s.away.Load() {
+		return ErrDisconnected // the disconnect is on its way
+	}
+	return fmt.Errorf("%w: %.80s", ErrAckFailed, reason)
+}
+
 // answer gives a request its reply; an unknown one is ignored.
 func (s *Socket) answer(id uint64, r reply) {
 	s.mu.Lock()

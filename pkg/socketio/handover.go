@@ -154,9 +154,7 @@ func (h receiver) attach(r *wire.Record) error {
 func (s *Socket) takeOver() {
 	s.accepted.Store(true)
 	if !s.made(s.ns.server.handlerContext()) { // a namespace that this instance does not know
-		if err := s.change(&wire.Record{Kind: wire.KindClose}); err != nil {
-			s.report("connection", err)
-		}
+		_ = s.decide(wire.KindClose, nil) // it has been reported
 		s.finish(Disconnect{Reason: ReasonServerNamespaceDisconnect}, atOnce)
 		return
 	}

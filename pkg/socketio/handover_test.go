@@ -226,6 +226,37 @@ func TestHandOverUnheard(t *testing.T) {
 	}
 }
 
+// TestLeavesBeforeHandOver: a client that leaves while a handler holds up its hand-over is at its end here, events first.
+func TestLeavesBeforeHandOver(t *testing.T) {
+	r := newRing(t)
+	r.startRooms()
+	s, _ := r.serverFor()
+	entered, resume, ended := make(chan *Socket), make(chan struct{}), make(chan string, 3)
+	_ = s.OnConnection(func(s *Socket) {
+		s.OnDisconnect(func(d Disconnect) { ended <- d.Reason })
+		s.On("slow", func(context.Context, *Event) error { entered <- s; <-resume; return nil })
+		s.On("next", func(context.Context, *Event) error { ended <- "next"; return nil })
+	})
+	end, result := run(t, s)
+	c := r.join(s, "/")
+	c.emit("", "slow")
+	c.emit("", "next")
+	socket := receive(t, "the handler", entered)
+	end()
+	eventually(t, "the edge asks for it", socket.isAsked)
+	c.leave("transport close")
+	eventually(t, "it has left", func() bool { return !socket.Connected() })
+	close(resume)
+	for _, want := range []string{"next", "transport close"} {
+		if got := receive(t, want, ended); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	if err := receive(t, "Run", result); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestTakeOverUnknown: a socket of a namespace that this instance does not know is disconnected.
 func TestTakeOverUnknown(t *testing.T) {
 	r := newRing(t)

@@ -202,7 +202,7 @@ func (s *Socket) next() (j job, end *Disconnect, ok bool) {
 	case in.end != nil && !in.over && (in.cut || len(in.jobs) == 0):
 		in.over, in.jobs, in.bytes, in.copies, in.copied = true, nil, 0, 0, 0
 		return job{}, in.end, true
-	case in.detach && !in.over && in.bytes <= maxReturned:
+	case in.detach && in.end == nil && in.bytes <= maxReturned:
 		return job{detach: true}, nil, true
 	case len(in.jobs) == 0:
 		in.busy, in.jobs = false, nil
@@ -290,7 +290,7 @@ func (s *Socket) refuse(cause error) {
 	s.drop()
 }
 
-// decide sends the accept, the refusal, or that the namespace is unknown. It goes on trying as long as the socket is there, since without it the client
+// decide sends the accept, the refusal, the end, or that the namespace is unknown. It goes on trying as long as the socket is there, since without it the client
 // would wait for ever: if the edge loses rooms too, it closes the connection, and the socket is gone. The first failure is
 // reported.
 func (s *Socket) decide(kind wire.Kind, decision proto.Message) error {

@@ -109,7 +109,7 @@ func (h receiver) fromEdge(r *wire.Record) error {
 		}
 	case wire.KindAckFailed:
 		if s != nil {
-			s.answer(r.Ack, reply{err: fmt.Errorf("%w: %.80s", ErrAckFailed, r.Body)})
+			s.answer(r.Ack, reply{err: s.unanswered(string(r.Body))})
 		}
 	case wire.KindDetach:
 		if s != nil && s.epoch == r.Epoch {

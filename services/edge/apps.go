@@ -41,7 +41,7 @@ func (a *appInstance) await(sk *socket) {
 func (a *appInstance) marked(uint64) {
 	for more := true; more; {
 		sk := a.next()
-		more = sk != nil && sk.conn.resume(sk)
+		more = sk != nil && sk.conn.resume(sk, a)
 	}
 }
 

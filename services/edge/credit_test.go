@@ -120,11 +120,15 @@ func TestEndWithHeldPackets(t *testing.T) {
 		c.say(4, 1)
 		c.send("41")
 		w.settle()
-		if n := app.numbered(0); n != 2 {
-			t.Fatalf("got %d events, want 2", n)
+		app.do(of, emit(6, `["too late"]`))
+		failed := app.expect(wire.KindEvent, wire.KindEvent, wire.KindAckFailed, wire.KindAckFailed)[2:]
+		for i, r := range failed { // SOC-042: the handler may wait for them, and the disconnect for the handler
+			if r.Ack != uint64(5+i) || string(r.Body) != wire.AckDeparted {
+				t.Errorf("got %v", r)
+			}
 		}
-		if n := w.ring.gone(); n != 1 {
-			t.Errorf("rooms: got %d gone, want 1 at once", n)
+		if n := w.ring.gone(); n != 2 {
+			t.Errorf("rooms: got %d gone, want one at once and one for the request", n)
 		}
 		app.do(of, handled(2))
 		app.do(of, handled(4))

@@ -187,13 +187,16 @@ func (c *conn) hold(sk *socket, p parcel) {
 	}
 }
 
-// resume continues a socket whose link has room again, and reports whether that was enough. It runs on the reader goroutine of
+// resume continues a socket whose link to an instance has room again, and reports whether that was enough. It runs on the reader goroutine of
 // the links.
-func (c *conn) resume(sk *socket) bool {
+func (c *conn) resume(sk *socket, app *appInstance) bool {
 	var b link.Batch
 	defer b.Flush()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if sk.app != app {
+		return true // another has it now, and resumes it
+	}
 	sk.flow.awaiting = false
 	c.advance(&b, sk)
 	return !sk.flow.awaiting
@@ -250,8 +253,13 @@ func (c *conn) end(b *link.Batch, sk *socket, reason, description string) {
 		c.s.alarms.drop(sk.expiry)
 	}
 	rooms := c.s.index.remove(sk)
-	sk.acks.drain(func(uint64) {})
-	sk.failFormer(b, departed)
+	later := sk.flow.moving && before != asked || len(sk.flow.held) > 0 && !sk.app.dead.Load() // the disconnect comes behind what is held
+	sk.acks.drain(func(request uint64) {
+		if later { // a handler may wait for it, and the disconnect for the handler
+			sk.failAck(b, request, wire.AckDeparted)
+		}
+	})
+	sk.failFormer(b, wire.AckDeparted)
 	sk.acks.drainAsks(func(id uint64) { c.s.left(b, sk, id, true) })
 	if before == joining {
 		c.s.table.remove(sk)
@@ -267,7 +275,7 @@ func (c *conn) end(b *link.Batch, sk *socket, reason, description string) {
 		body = nil
 	}
 	sk.flow.hold(parcel{kind: wire.KindDisconnect, body: body})
-	if !sk.flow.moving && (len(sk.flow.held) == 1 || sk.app.dead.Load()) { // else it comes behind what is held
+	if !later {
 		c.cut(b, sk)
 	}
 }

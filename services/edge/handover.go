@@ -30,6 +30,9 @@ func nobody(app string) *appInstance {
 	return n
 }
 
+// unowned reports whether a socket is between two instances; conn.mu is held. Whoever waits for its next owner sees to its end.
+func (sk *socket) unowned() bool { return sk.flow.moving && sk.app.dead.Load() }
+
 // detachAll asks an instance that drains for its sockets, and tells it that it gets no more. It runs on presence's goroutine.
 func (s *Service) detachAll(app *appInstance) {
 	var b link.Batch
@@ -274,9 +277,6 @@ func (a *acks) lose(app *appInstance) (any bool) {
 	}
 	return any
 }
-
-// departed is why a request of an earlier owner fails when the client leaves.
-const departed = "the client has left"
 
 // failFormer ends the requests of earlier owners; conn.mu is held.
 func (sk *socket) failFormer(b *link.Batch, reason string) {

@@ -282,3 +282,84 @@ func TestHandOverKeepsReading(t *testing.T) {
 		}
 	})
 }
+
+// TestNobodyWaitsForOneWhoLeft: a handler that waits for a client which leaves meanwhile is told so, lest the hand-over wait for it.
+func TestNobodyWaitsForOneWhoLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newMesh(t, Config{})
+		old := w.newApp(true, "/")
+		c := w.join("/")
+		of, _ := old.connect()
+		old.do(of, emit(7, `["q"]`))
+		old.drain(1)
+		c.send("41")
+		w.settle()
+		if got := old.expect(wire.KindAckFailed); got[0].Ack != 7 || string(got[0].Body) != wire.AckDeparted {
+			t.Errorf("got %+v", got[0])
+		}
+	})
+}
+
+// TestRoomsIsLostWhileNobodyHasIt: the client is closed, and the instance that comes gets the socket with its end.
+func TestRoomsIsLostWhileNobodyHasIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newMesh(t, Config{})
+		old := w.newApp(true, "/")
+		c := w.join("/")
+		of, _ := old.connect()
+		old.drain(1)
+		old.do(of, detached(1))
+		for range 2 { // it goes, and another comes
+			w.edge.closeAll()
+		}
+		w.settle()
+		c.wantClosed()
+		fresh := w.newApp(false, "/")
+		w.pass(time.Second)
+		fresh.expect(wire.KindAttach, wire.KindDisconnect)
+		if n := len(w.edge.table.all()); n != 0 {
+			t.Errorf("%d sockets are kept", n)
+		}
+	})
+}
+
+// TestHandOverOfOneWhoLeavesTooSoon: nobody else hears of a client that no instance has let in.
+func TestHandOverOfOneWhoLeavesTooSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newMesh(t, Config{})
+		old := w.newApp(false, "/")
+		c := w.open()
+		c.send("40")
+		w.settle()
+		of, _ := old.connect()
+		old.drain(1)
+		c.send("41")
+		w.settle()
+		old.expect(wire.KindDisconnect)
+		fresh := w.newApp(true, "/")
+		old.do(of, detached(1))
+		w.pass(time.Second)
+		fresh.expect()
+		if n := len(w.edge.table.all()); n != 0 {
+			t.Errorf("%d sockets are kept", n)
+		}
+	})
+}
+
+// TestForeignDetached: an instance that gives away what it does not have harms nobody.
+func TestForeignDetached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newMesh(t, Config{})
+		owner := w.newApp(true, "/")
+		c := w.join("/")
+		of, _ := owner.connect()
+		other := w.named("zoo", nil, exact("/zoo"))
+		r := detached(1)
+		r.Flags |= wire.FlagNonOwner
+		other.do(of, r)
+		w.settle()
+		c.wantOpen()
+		owner.do(of, emit(0, `["still"]`))
+		c.expect(`42["still"]`)
+	})
+}

@@ -133,7 +133,7 @@ func (s *Service) give(sk *socket) bool {
 	case joining:
 		return false
 	case ending:
-		if len(sk.flow.held) > 0 {
+		if len(sk.flow.held) > 0 && !sk.unowned() {
 			c.cut(&b, sk)
 		}
 		return false

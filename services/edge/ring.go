@@ -97,7 +97,7 @@ func (s *Service) apply(r *wire.Record) error {
 		return nil
 	}
 	if sk.state == ending {
-		s.tooLate(sk, r.Kind)
+		s.tooLate(sk, r)
 		return nil
 	}
 	err := s.applyTo(sk, r)
@@ -109,13 +109,17 @@ func (s *Service) apply(r *wire.Record) error {
 }
 
 // tooLate reacts to an operation on a socket that has ended and owes its app packets; conn.mu is held.
-func (s *Service) tooLate(sk *socket, kind wire.Kind) {
-	switch kind {
+func (s *Service) tooLate(sk *socket, r *wire.Record) {
+	switch r.Kind {
 	case wire.KindHandled:
 		return
 	case wire.KindClose, wire.KindRefuse, wire.KindUnknown: // the app does not want them any more
-		if len(sk.flow.held) > 0 {
+		if len(sk.flow.held) > 0 && !sk.unowned() {
 			sk.conn.cut(&s.batch, sk)
+		}
+	case wire.KindEmit:
+		if r.Ack != 0 { // the disconnect may wait for the handler that waits for it
+			sk.failAck(&s.batch, r.Ack, wire.AckDeparted)
 		}
 	default:
 	}
@@ -149,7 +153,7 @@ func (s *Service) applyTo(sk *socket, r *wire.Record) error {
 		sk.watched.Store(len(r.Body) > 0)
 	case wire.KindData:
 		return setData(sk, r.Body)
-	case wire.KindHandled:
+	case wire.KindHandled, wire.KindDetached: // the latter of one who does not own it
 	default:
 		if r.Flags&wire.FlagSkippable == 0 {
 			return fmt.Errorf("unknown operation kind %d", r.Kind)

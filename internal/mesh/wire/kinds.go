@@ -70,6 +70,9 @@ const (
 	KindStreamCredit Kind = 59 // the receiver has made room                        Body: number, bytes as a uvarint
 )
 
+// AckDeparted is the reason of a KindAckFailed whose client has left.
+const AckDeparted = "the client has left"
+
 // Flags are properties that any kind may have.
 type Flags uint8
 
