@@ -89,6 +89,7 @@ func New(b bus.Bus, names mesh.Subjects, log *slog.Logger, cfg Config) (*Service
 		renew:    make(chan struct{}, 1),
 		opened:   map[mesh.InstanceID]bool{},
 	}
+	s.silentConnects.telling.Interval, s.silentHandshakes.telling.Interval = silenceInterval, silenceInterval
 	s.ending, s.endWaiting = context.WithCancel(context.Background())
 	if err := s.cfg.validate(); err != nil {
 		return nil, err
