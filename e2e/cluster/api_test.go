@@ -208,17 +208,7 @@ func TestAPIFetch(t *testing.T) {
 			t.Errorf("got %+v", one)
 		}
 		// More than an answer holds: as many as fit.
-		large := strings.Repeat("x", 400_000)
-		for _, io := range c.apps {
-			for _, s := range io.Sockets() {
-				if err := s.Data().Set("large", large); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := io.Flush(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
+		large := c.setLarge(400_000)
 		if a := fetch(`{}`); len(a.Sockets) != 2 || !a.Truncated || a.Sockets[0].Data["large"] != large {
 			t.Errorf("got %d sockets, truncated %v", len(a.Sockets), a.Truncated)
 		}

@@ -64,21 +64,28 @@ func TestAPIPages(t *testing.T) {
 			t.Errorf("got %v, want all of %v, each once", got, sorted)
 		}
 		// Fewer than the limit, because of their size.
-		large := strings.Repeat("x", 400_000)
-		for _, io := range c.apps {
-			for _, s := range io.Sockets() {
-				if err := s.Data().Set("large", large); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := io.Flush(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
+		c.setLarge(400_000)
 		if got := walk(100, func() {}); !contains(got, sorted) || !slices.IsSorted(got) {
 			t.Errorf("got %v, want all of %v", got, sorted)
 		}
 	})
+}
+
+// setLarge gives each socket data of that size, under the key large.
+func (c *cluster) setLarge(size int) (large string) {
+	c.tb.Helper()
+	large = strings.Repeat("x", size)
+	for _, io := range c.apps {
+		for _, s := range io.Sockets() {
+			if err := s.Data().Set("large", large); err != nil {
+				c.tb.Fatal(err)
+			}
+		}
+		if err := io.Flush(c.tb.Context()); err != nil {
+			c.tb.Fatal(err)
+		}
+	}
+	return large
 }
 
 // contains reports whether all of some are in a list.

@@ -46,6 +46,26 @@ func detached(handled uint64, events ...string) *wire.Record {
 	return &wire.Record{Kind: wire.KindDetached, Handled: handled, Body: wire.AppendDetached(nil, list)}
 }
 
+// knocking returns a client that an instance has not let in yet when it drains, and what that was asked.
+func (w *world) knocking() (c *client, old *app, of *wire.Record) {
+	w.tb.Helper()
+	old = w.newApp(false, "/")
+	c = w.open()
+	c.send("40")
+	w.settle()
+	of, _ = old.connect()
+	old.drain(1)
+	return c, old, of
+}
+
+// wantNoSockets fails if the edge keeps a socket.
+func (w *world) wantNoSockets() {
+	w.tb.Helper()
+	if n := len(w.edge.table.all()); n != 0 {
+		w.tb.Errorf("%d sockets are kept", n)
+	}
+}
+
 // attached returns what an attach record says.
 func attached(tb testing.TB, r *wire.Record) (rooms []string, c *siomeshv1.Connect) {
 	tb.Helper()
@@ -176,9 +196,7 @@ func TestHandOverOfOneWhoLeaves(t *testing.T) {
 				if d := disconnect(t, &got[2]); d.GetReason() != "client namespace disconnect" || len(d.GetRooms()) != 1 {
 					t.Errorf("got %v", d)
 				}
-				if n := len(w.edge.table.all()); n != 0 {
-					t.Errorf("%d sockets are kept", n)
-				}
+				w.wantNoSockets()
 			})
 		})
 	}
@@ -207,9 +225,7 @@ func TestHandOverFails(t *testing.T) {
 				w.pass(time.Second)
 				c.wantClosed()
 				fresh.expect()
-				if n := len(w.edge.table.all()); n != 0 {
-					t.Errorf("%d sockets are kept", n)
-				}
+				w.wantNoSockets()
 			})
 		})
 	}
@@ -219,12 +235,7 @@ func TestHandOverFails(t *testing.T) {
 func TestHandOverOfOneWhoJoins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newMesh(t, Config{})
-		old := w.newApp(false, "/")
-		c := w.open()
-		c.send("40")
-		w.settle()
-		of, _ := old.connect()
-		old.drain(1)
+		c, old, of := w.knocking()
 		fresh := w.newApp(true, "/")
 		old.do(of, detached(0))
 		w.pass(time.Second)
@@ -238,18 +249,11 @@ func TestHandOverOfOneWhoJoins(t *testing.T) {
 func TestRefusedWhileMoving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newMesh(t, Config{})
-		old := w.newApp(false, "/")
-		c := w.open()
-		c.send("40")
-		w.settle()
-		of, _ := old.connect()
-		old.drain(1)
+		c, old, of := w.knocking()
 		old.do(of, refuse(t, "no", ""))
 		c.expect(`44{"message":"no"}`)
 		old.expect(wire.KindDisconnect)
-		if n := len(w.edge.table.all()); n != 0 {
-			t.Errorf("%d sockets are kept", n)
-		}
+		w.wantNoSockets()
 	})
 }
 
@@ -317,9 +321,7 @@ func TestRoomsIsLostWhileNobodyHasIt(t *testing.T) {
 		fresh := w.newApp(false, "/")
 		w.pass(time.Second)
 		fresh.expect(wire.KindAttach, wire.KindDisconnect)
-		if n := len(w.edge.table.all()); n != 0 {
-			t.Errorf("%d sockets are kept", n)
-		}
+		w.wantNoSockets()
 	})
 }
 
@@ -327,12 +329,7 @@ func TestRoomsIsLostWhileNobodyHasIt(t *testing.T) {
 func TestHandOverOfOneWhoLeavesTooSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newMesh(t, Config{})
-		old := w.newApp(false, "/")
-		c := w.open()
-		c.send("40")
-		w.settle()
-		of, _ := old.connect()
-		old.drain(1)
+		c, old, of := w.knocking()
 		c.send("41")
 		w.settle()
 		old.expect(wire.KindDisconnect)
@@ -340,9 +337,7 @@ func TestHandOverOfOneWhoLeavesTooSoon(t *testing.T) {
 		old.do(of, detached(1))
 		w.pass(time.Second)
 		fresh.expect()
-		if n := len(w.edge.table.all()); n != 0 {
-			t.Errorf("%d sockets are kept", n)
-		}
+		w.wantNoSockets()
 	})
 }
 
