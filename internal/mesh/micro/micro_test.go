@@ -200,10 +200,21 @@ func TestConcurrency(t *testing.T) {
 			t.Errorf("got %v, %v, want %s", m, err, text)
 		}
 	}
+	begins := func(want string) {
+		t.Helper()
+		select {
+		case got := <-begun:
+			if got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		case <-time.After(patience):
+			t.Fatalf("no handler begins with %s", want)
+		}
+	}
 	ask("test.echo")
 	ask("test.echo")
-	<-begun
-	<-begun // both at a time
+	begins("x")
+	begins("x") // both at a time
 	if s.InProgress() != 2 {
 		t.Errorf("%d in progress, want 2", s.InProgress())
 	}
@@ -215,7 +226,7 @@ func TestConcurrency(t *testing.T) {
 	want("echo x")
 	// A request of any size is taken, but none beside it that makes too many bytes.
 	ask("test.echo")
-	<-begun
+	begins("x")
 	if err := nc.PublishRequest("test.echo", inbox, []byte("0123456789")); err != nil {
 		t.Fatal(err)
 	}
@@ -225,21 +236,33 @@ func TestConcurrency(t *testing.T) {
 	if err := nc.PublishRequest("test.echo", inbox, []byte("0123456789a")); err != nil {
 		t.Fatal(err)
 	}
-	<-begun
+	begins("0123456789a")
 	ask("test.echo")
 	want("busy")
 	release <- struct{}{}
 	want("echo 0123456789a")
 	// What runs when the service ends has a while, and then the end of its context.
 	ask("test.echo")
-	<-begun
+	begins("x")
 	stop()
-	if got := <-begun; got != "given up" {
-		t.Errorf("got %s", got)
-	}
+	begins("given up")
 	want("echo x")
 	if _, err := nc.Request("test.echo", nil, patience); err != nats.ErrNoResponders { //nolint:errorlint // as it comes
 		t.Errorf("got %v, want no responders", err)
+	}
+}
+
+// Who asks again once it has its answer is not refused because of the request before.
+func TestOneAfterTheOther(t *testing.T) {
+	url := natstest.Run(t)
+	cfg := echo(at)
+	cfg.Concurrency = 1
+	serve(t, connect(t, url), cfg)
+	nc := connect(t, url)
+	for i := range 5000 {
+		if m, err := nc.Request("test.echo", []byte("0123456789"), patience); err != nil || string(m.Data) == "busy" {
+			t.Fatalf("request %d: got %v, %v", i, m, err)
+		}
 	}
 }
 

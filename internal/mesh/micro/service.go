@@ -60,7 +60,7 @@ type Service struct {
 	stats   map[string]*micro.EndpointStats // by name of the endpoint
 	bytes   int                             // of the requests that are handled
 	ended   bool
-	running sync.WaitGroup // the goroutines of requests; each holds a slot
+	running sync.WaitGroup // the goroutines of requests; each holds a slot until it answers
 }
 
 // New returns a service that answers nothing before Run. The connection stays the caller's.
@@ -199,10 +199,15 @@ func (s *Service) take(ctx context.Context, endpoint string, m *nats.Msg) {
 		return
 	}
 	s.running.Go(func() { // Run waits
-		defer func() { <-s.slots }()
-		defer s.release(len(m.Data))
-		s.finish(endpoint, m, s.cfg.Handle(ctx, endpoint, m.Data), begun)
+		s.finish(endpoint, m, s.handle(ctx, endpoint, m.Data), begun)
 	})
+}
+
+// handle gives up the slot and the bytes of a request before it is answered: who asks again then is not refused because of it.
+func (s *Service) handle(ctx context.Context, endpoint string, data []byte) Answer {
+	defer func() { <-s.slots }()
+	defer s.release(len(data))
+	return s.cfg.Handle(ctx, endpoint, data)
 }
 
 // admit reports whether a request of that size is handled.
