@@ -80,23 +80,34 @@ type double struct {
 
 func (w *world) double(addr mesh.Address) *double {
 	w.tb.Helper()
-	b := &flaky{Bus: w.bus}
-	d := &double{w: w, tb: w.tb, addr: addr, wires: b}
-	log := slog.New(slog.DiscardHandler)
-	d.peers = presence.New(b, mesh.Subjects{}, addr, func(*siomeshv1.Presence) {}, log, presence.Config{})
-	d.links = link.NewEndpoint(b, mesh.Subjects{}, addr, d, log, link.Config{Healthy: d.peers.Fresh})
-	stopLinks, stopPeers := runs(w.tb, d.links.Run), runs(w.tb, d.peers.Run)
-	d.stop = func() { _, _ = stopPeers(), stopLinks() }
-	<-d.links.Ready()
+	d := w.mute(addr)
+	stopLinks, stopPeers := d.stop, runs(w.tb, d.peers.Run)
+	d.stop = func() { _ = stopPeers(); stopLinks() }
 	<-d.peers.Heard()
 	synctest.Wait()
 	return d
 }
 
+// mute is a double of which no heartbeat comes.
+func (w *world) mute(addr mesh.Address) *double {
+	w.tb.Helper()
+	b := &flaky{Bus: w.bus}
+	d := &double{w: w, tb: w.tb, addr: addr, wires: b}
+	log := slog.New(slog.DiscardHandler)
+	d.peers = presence.New(b, mesh.Subjects{}, addr, func(*siomeshv1.Presence) {}, log, presence.Config{})
+	d.links = link.NewEndpoint(b, mesh.Subjects{}, addr, d, log, link.Config{Healthy: d.peers.Fresh})
+	stopLinks := runs(w.tb, d.links.Run)
+	d.stop = func() { _ = stopLinks() }
+	<-d.links.Ready()
+	return d
+}
+
 func (w *world) app() *double {
 	w.tb.Helper()
-	return w.double(mesh.Address{Kind: mesh.KindApp, App: "chat", Instance: mesh.NewInstanceID()})
+	return w.double(newApp())
 }
+
+func newApp() mesh.Address { return mesh.Address{Kind: mesh.KindApp, App: "chat", Instance: mesh.NewInstanceID()} }
 
 // edge starts an edge and registers it.
 func (w *world) edge() *double {

@@ -45,12 +45,21 @@ func (s *Service) serverReply(r *wire.Record) error {
 	if err != nil {
 		return fmt.Errorf("server reply: %w", err)
 	}
-	if asker, ok := s.peers.Peer(id); ok && asker.Kind == mesh.KindApp {
-		s.append(s.links.Link(asker.Address), &wire.Record{
+	if asker, ok := s.app(id); ok {
+		s.append(s.links.Link(asker), &wire.Record{
 			Kind: wire.KindServerAnswer, Namespace: r.Namespace, Origin: r.Origin, Ack: r.Ack, Body: packet,
 		})
 	}
 	return nil
+}
+
+// app returns where an app instance listens, by its operations, which may be here before its first heartbeat, or by that.
+func (s *Service) app(id mesh.InstanceID) (at mesh.Address, known bool) {
+	if o := s.origins[id]; o != nil && o.addr.App != "" {
+		return o.addr, true
+	}
+	p, known := s.peers.Peer(id)
+	return p.Address, known && p.Kind == mesh.KindApp
 }
 
 // patterns are those that apps announce for namespaces, compiled once: operations wait while rooms looks for one.

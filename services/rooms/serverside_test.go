@@ -63,3 +63,16 @@ func TestServerSide(t *testing.T) {
 		two.expect() // unreadable: the link has ended
 	})
 }
+
+// TestAnswerAheadOfAHeartbeat shows that an instance gets its answers though its first heartbeat is late.
+func TestAnswerAheadOfAHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{})
+		one, two := w.mute(newApp()), w.app()
+		one.op(&wire.Record{Kind: wire.KindServerEmit, Ack: 5, Body: []byte(packet)})
+		one.expect(wire.KindServerTargets, wire.KindConfirm)
+		two.op(&wire.Record{Kind: wire.KindServerReply, Ack: 5, Body: append(wire.AppendReply(nil, one.addr.Instance.String()), packet...)})
+		one.expect(wire.KindServerAnswer)
+		two.expect(wire.KindConfirm)
+	})
+}
