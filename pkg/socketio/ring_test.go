@@ -115,15 +115,26 @@ type stream struct {
 
 type batch struct {
 	mu    sync.Mutex
-	owed  map[mesh.Address]map[uint8]uint64 // guarded by mu; confirmations not sent
-	taken int                               // guarded by mu; operations
+	owed  confirmations // guarded by mu; not sent
+	said  confirmations // guarded by mu; sent, and perhaps lost when the link breaks that they went on
+	taken int           // guarded by mu; operations
+}
+
+// confirmations are how far the operations of an app are applied, by partition.
+type confirmations map[mesh.Address]map[uint8]uint64
+
+func (c confirmations) add(to mesh.Address, partition uint8, op uint64) {
+	if c[to] == nil {
+		c[to] = map[uint8]uint64{}
+	}
+	c[to][partition] = max(op, c[to][partition])
 }
 
 // startRooms starts a rooms instance that owns everything.
 func (r *ring) startRooms() {
 	r.tb.Helper()
 	self := mesh.Address{Kind: mesh.KindRooms, Instance: mesh.NewInstanceID()}
-	d := &roomsDouble{ring: r, last: map[stream]uint64{}, told: batch{owed: map[mesh.Address]map[uint8]uint64{}}}
+	d := &roomsDouble{ring: r, last: map[stream]uint64{}, told: batch{owed: confirmations{}, said: confirmations{}}}
 	d.ep = link.NewEndpoint(r.b, mesh.Subjects{}, self, d, slog.New(slog.DiscardHandler), link.Config{})
 	peers := presence.New(r.b, mesh.Subjects{}, self, func(p *siomeshv1.Presence) {
 		for n := range uint32(mesh.Partitions) {
@@ -197,7 +208,11 @@ func (d *roomsDouble) confirm() {
 	defer d.told.mu.Unlock()
 	for to, parts := range d.told.owed {
 		l := d.ep.Link(to)
+		if d.told.said[to] == nil {
+			l.OnBreak(func(err error) { d.repeat(to, err) })
+		}
 		for part, op := range parts {
+			d.told.said.add(to, part, op)
 			r := wire.Record{Kind: wire.KindConfirm, Flags: wire.FlagControl, Partition: part, Op: op}
 			if _, err := l.Append(&r); err != nil {
 				d.ring.tb.Logf("confirm: %v", err)
@@ -206,6 +221,20 @@ func (d *roomsDouble) confirm() {
 		l.Flush()
 		delete(d.told.owed, to)
 	}
+}
+
+// repeat says confirmations again that went on a link which broke, as rooms does.
+func (d *roomsDouble) repeat(to mesh.Address, why error) {
+	if errors.Is(why, link.ErrStopped) {
+		return
+	}
+	d.told.mu.Lock()
+	for part, op := range d.told.said[to] {
+		d.told.owed.add(to, part, op)
+	}
+	delete(d.told.said, to)
+	d.told.mu.Unlock()
+	d.EndFrame()
 }
 
 // Record applies an operation as rooms and the edge would.
@@ -219,10 +248,7 @@ func (d *roomsDouble) Record(from mesh.Address, r *wire.Record) error {
 		return nil
 	}
 	d.told.mu.Lock()
-	if d.told.owed[from] == nil {
-		d.told.owed[from] = map[uint8]uint64{}
-	}
-	d.told.owed[from][r.Partition] = r.Op
+	d.told.owed.add(from, r.Partition, r.Op)
 	d.told.taken++
 	d.told.mu.Unlock()
 	if last, ok := d.last[of]; ok && r.Op != last+1 {

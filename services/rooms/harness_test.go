@@ -107,7 +107,9 @@ func (w *world) app() *double {
 	return w.double(newApp())
 }
 
-func newApp() mesh.Address { return mesh.Address{Kind: mesh.KindApp, App: "chat", Instance: mesh.NewInstanceID()} }
+func newApp() mesh.Address {
+	return mesh.Address{Kind: mesh.KindApp, App: "chat", Instance: mesh.NewInstanceID()}
+}
 
 // edge starts an edge and registers it.
 func (w *world) edge() *double {
