@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -70,11 +71,11 @@ func (s *spreader) dial(ctx context.Context, network, addr string) (net.Conn, er
 	return conn, err
 }
 
-// answered returns how many responses had a status.
-func (s *spreader) answered(status int) int {
+// answers returns how many responses had which status.
+func (s *spreader) answers() map[int]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.statuses[status]
+	return maps.Clone(s.statuses)
 }
 
 // anyEdge: no request of a session needs the edge that has it.
@@ -113,7 +114,7 @@ func (m *split) spread(t *testing.T, transports string) (duringUpgrade int) {
 	s := newSpreader(t, true, m.listen[2:]...)
 	cmd := exec.CommandContext(t.Context(), "node", "spread.mjs", "--url", s.server.URL, "--transports", transports)
 	out, err := cmd.CombinedOutput()
-	t.Logf("%s%v", out, s.statuses)
+	t.Logf("%sresponses by status: %v", out, s.answers())
 	if err != nil {
 		t.Errorf("clients: %v", err)
 	}
@@ -123,7 +124,7 @@ func (m *split) spread(t *testing.T, transports string) (duringUpgrade int) {
 	if err := json.Unmarshal(out, &result); err != nil {
 		t.Errorf("clients printed: %v", err)
 	}
-	if n := s.answered(http.StatusBadRequest); n != 0 {
+	if n := s.answers()[http.StatusBadRequest]; n != 0 {
 		t.Errorf("%d responses with status 400", n)
 	}
 	return result.DuringUpgrade
