@@ -96,7 +96,7 @@ func (n *NATS) Close() {
 		}
 		c.up.Store(false)
 	}
-	n.watchers.set(false)
+	n.watchers.update(n.Connected)
 }
 
 // Conn returns the connection of a lane, for protocols that need more of NATS than a Bus has, such as headers. It reconnects for

@@ -77,7 +77,7 @@ func (n *NATS) listen(ctx context.Context, c *connection) error {
 func (n *NATS) disconnected(c *connection, err error) {
 	c.up.Store(false)
 	n.log.Warn("disconnected from NATS", slog.String("lane", c.lane), slog.Any("err", err))
-	n.watchers.set(n.Connected())
+	n.watchers.update(n.Connected)
 }
 
 // reconnected waits for the server to have read the subscriptions, which nats.go has only written: what the other
@@ -90,7 +90,7 @@ func (n *NATS) reconnected(c *connection, conn *nats.Conn) {
 	}
 	c.up.Store(true)
 	n.log.Info("reconnected to NATS", slog.String("lane", c.lane))
-	n.watchers.set(n.Connected())
+	n.watchers.update(n.Connected)
 }
 
 // failed hears what no call returned: refused permissions, and messages lost because a receiver was full, which the

@@ -31,10 +31,12 @@ func (w *watchers) add(f func(bool)) (stop func()) {
 	}
 }
 
-// set changes the state. Who finds nobody telling tells, also what others set meanwhile.
-func (w *watchers) set(state bool) {
+// update has the state be what now says, which is asked under the lock: whoever comes last has seen the newest. Who finds nobody
+// telling tells, also what others find meanwhile.
+func (w *watchers) update(now func() bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	state := now()
 	if state == w.state {
 		return
 	}
