@@ -75,7 +75,7 @@ func (b BroadcastOperator) EachAck(ctx context.Context, event string, args ...an
 			return
 		}
 		for {
-			over := k.wait(ctx, server.out.closed)
+			over := server.wait(ctx, k.wake)
 			replies, end, missing := k.take(over)
 			for _, r := range replies {
 				if !yield(r, nil) {
@@ -159,18 +159,23 @@ func missingOf(all []error) error {
 	return &missing
 }
 
-// wait waits until something has happened, and returns why to wait no longer.
-func (k *ask) wait(ctx context.Context, closed <-chan struct{}) (over error) {
+// wait waits until something has happened, and returns why to wait no longer. What has happened by the deadline and is seen
+// later comes with ErrTimeout, though the timer of ctx may be late too.
+func (s *Server) wait(ctx context.Context, wake <-chan struct{}) (over error) {
 	select {
-	case <-k.wake:
-		return nil
-	case <-closed:
+	case <-wake:
+	case <-s.out.closed:
 		return ErrClosed
 	case <-ctx.Done():
-		if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
-			return cause
-		}
+	}
+	deadline, _ := ctx.Deadline() // there is one
+	switch cause := context.Cause(ctx); {
+	case cause == nil && time.Now().Before(deadline):
+		return nil
+	case cause == nil, errors.Is(cause, context.DeadlineExceeded):
 		return ErrTimeout
+	default:
+		return cause
 	}
 }
 

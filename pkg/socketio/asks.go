@@ -2,6 +2,7 @@ package socketio
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"sync"
@@ -195,7 +196,7 @@ func (k *ask) take(over error) (replies []Reply, end bool, missing *MissingError
 		return replies, true, &MissingError{SocketIDs: k.missing(), Err: k.failure}
 	case complete:
 		if ids := k.missing(); len(ids) > 0 {
-			return replies, true, &MissingError{SocketIDs: ids, Err: ErrDisconnected}
+			return replies, true, &MissingError{SocketIDs: ids, Err: cmp.Or(over, ErrDisconnected)}
 		}
 		return replies, true, nil
 	case over != nil:

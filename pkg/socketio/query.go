@@ -107,14 +107,22 @@ func (o *outbox) settled(ctx context.Context, number uint8) error {
 	if f == nil {
 		return nil
 	}
-	select {
-	case err := <-f.done:
+	done := func(err error) error {
 		if err != nil {
 			o.keep(err)
 		}
 		return err
+	}
+	select {
+	case err := <-f.done:
+		return done(err)
 	case <-ctx.Done():
-		return fmt.Errorf("wait for what was done before: %w", context.Cause(ctx))
+		select {
+		case err := <-f.done:
+			return done(err)
+		default:
+			return fmt.Errorf("wait for what was done before: %w", context.Cause(ctx))
+		}
 	case <-o.closed:
 		return ErrClosed
 	}

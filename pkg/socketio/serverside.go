@@ -122,6 +122,7 @@ func (n *Namespace) ServerSideEmitWithAck(ctx context.Context, event string, arg
 		return nil, err
 	}
 	for {
+		over := server.wait(ctx, k.wake)
 		replies, missing, complete, failure := k.state()
 		switch {
 		case complete:
@@ -130,19 +131,9 @@ func (n *Namespace) ServerSideEmitWithAck(ctx context.Context, event string, arg
 			return nil, ErrClosed
 		case failure != nil:
 			return nil, fmt.Errorf("emit %.80q to other instances: %w", event, failure)
+		case over != nil:
+			return replies, &MissingServersError{Instances: missing, Err: over}
 		}
-		var reason error
-		select {
-		case <-k.wake:
-			continue
-		case <-ctx.Done():
-			if reason = context.Cause(ctx); errors.Is(reason, context.DeadlineExceeded) {
-				reason = ErrTimeout
-			}
-		case <-server.out.closed:
-			reason = ErrClosed
-		}
-		return replies, &MissingServersError{Instances: missing, Err: reason}
 	}
 }
 
