@@ -114,7 +114,8 @@ func (s *Socket) finish(d Disconnect, how manner) {
 	s.mu.Lock()
 	in := &s.inbox
 	if how != drained {
-		s.abandon()
+		s.giveUp()
+		defer s.ns.server.sockets.remove(s) // when its worker counts: until then the end of Run waits because of the socket
 	}
 	if in.end != nil && (how != atOnce || in.over) {
 		s.mu.Unlock()
@@ -124,26 +125,34 @@ func (s *Socket) finish(d Disconnect, how manner) {
 	s.startAndUnlock()
 }
 
-// abandon gives up the client: nothing can be sent, and it owes no acknowledgement any more. The caller holds mu.
+// abandon gives up the client and forgets the socket. The caller holds mu.
 func (s *Socket) abandon() {
+	s.giveUp()
+	s.ns.server.sockets.remove(s)
+}
+
+// giveUp gives up the client: nothing can be sent, and it owes no acknowledgement any more. The caller holds mu.
+func (s *Socket) giveUp() {
 	s.gone.Store(true)
 	why := s.lost()
 	for id, c := range s.requests {
 		delete(s.requests, id)
 		c <- reply{err: why}
 	}
-	s.ns.server.sockets.remove(s)
 }
 
 // startAndUnlock starts the worker unless it runs, and unlocks mu.
 func (s *Socket) startAndUnlock() {
+	workers := s.ns.server.workers
 	start := !s.inbox.busy
 	s.inbox.busy = true
+	if start && !workers.count() {
+		start = false
+		s.abandon() // the Server is closed: nobody works any more
+	}
 	s.mu.Unlock()
-	if start && !s.ns.server.workers.start(s) {
-		s.mu.Lock() // the Server is closed: nobody works any more
-		s.abandon()
-		s.mu.Unlock()
+	if start {
+		workers.run(s)
 	}
 }
 

@@ -29,23 +29,35 @@ func newWorkers() *workers { return &workers{tasks: make(chan task), quit: make(
 
 // start has t work on a goroutine of its own, unless closed.
 func (w *workers) start(t task) bool {
-	w.mu.Lock()
-	if w.closed {
-		w.mu.Unlock()
+	if !w.count() {
 		return false
 	}
-	w.n++
-	w.mu.Unlock()
-	select {
-	case w.tasks <- t:
-	default:
-		go w.run(t) // wait and close wait: the Server owns it
-	}
+	w.run(t)
 	return true
 }
 
-// run works for one task after the other until there are enough goroutines without work.
+// count has a task count as at work, which run is called with next, unless closed.
+func (w *workers) count() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return false
+	}
+	w.n++
+	return true
+}
+
+// run has a task that counts work on a goroutine of its own.
 func (w *workers) run(t task) {
+	select {
+	case w.tasks <- t:
+	default:
+		go w.serve(t) // wait and close wait: the Server owns it
+	}
+}
+
+// serve works for one task after the other until there are enough goroutines without work.
+func (w *workers) serve(t task) {
 	for t != nil {
 		w.work(t)
 		t = w.next()

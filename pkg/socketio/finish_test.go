@@ -1,0 +1,29 @@
+package socketio
+
+import (
+	"testing"
+	"time"
+)
+
+// TestEndedSocketIsWaitedFor shows that the end of Run, which waits for sockets and then for workers, does not come between the two.
+func TestEndedSocketIsWaitedFor(t *testing.T) {
+	r, s, _, sockets := serve(t, nothing)
+	c := r.join(s, "/")
+	socket := receive(t, "the socket", sockets)
+	eventually(t, "idle", func() bool { return c.credited() && s.workers.wait(canceled()) == 0 })
+	ended := make(chan Disconnect, 1)
+	socket.OnDisconnect(func(d Disconnect) { ended <- d })
+	func() {
+		s.workers.mu.Lock() // no worker begins
+		defer s.workers.mu.Unlock()
+		c.leave(ReasonTransportClose)
+		eventually(t, "gone", func() bool { return !socket.Connected() })
+		for begun := time.Now(); time.Since(begun) < 20*time.Millisecond; {
+			if s.sockets.len() == 0 {
+				t.Fatal("the socket is forgotten before its worker counts")
+			}
+		}
+	}()
+	receive(t, "the disconnect", ended)
+	eventually(t, "forgotten", func() bool { return s.sockets.len() == 0 })
+}
