@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -134,10 +135,11 @@ func TestStop(t *testing.T) {
 
 func TestNoResponders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		missing := make(chan mesh.InstanceID, 10)
+		missing := make(chan mesh.InstanceID)
 		metrics := &Metrics{}
+		var dead atomic.Bool
 		e, _ := run(t, bus.NewMemory(), mesh.KindEdge, newCollector(), Config{
-			NoResponders: func(id mesh.InstanceID) { missing <- id }, Metrics: metrics,
+			NoResponders: func(id mesh.InstanceID) bool { missing <- id; return dead.Load() }, Metrics: metrics,
 		})
 		to := address(mesh.KindApp)
 		l := e.Link(to)
@@ -150,6 +152,16 @@ func TestNoResponders(t *testing.T) {
 		}
 		if metrics.NoResponders.Load() == 0 {
 			t.Error("not counted")
+		}
+		synctest.Wait()
+		if err := l.Broken(); err != nil {
+			t.Errorf("got %v of an instance that may live", err)
+		}
+		dead.Store(true)
+		<-missing // of what is sent again
+		synctest.Wait()
+		if err := l.Broken(); !errors.Is(err, ErrPeerDead) {
+			t.Errorf("got %v, want %v", err, ErrPeerDead)
 		}
 	})
 }

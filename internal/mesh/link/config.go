@@ -33,8 +33,9 @@ type Config struct {
 	// Healthy reports whether the heartbeats of an instance arrive, and our own probe too; the clock of StuckAfter stands still
 	// while it does not. nil means always. Called from the endpoint's ticker.
 	Healthy func(mesh.InstanceID) bool
-	// NoResponders is told, on the reader goroutine, that nobody subscribes where an instance should be. It must not block.
-	NoResponders func(mesh.InstanceID)
+	// NoResponders is told, on the reader goroutine, that nobody subscribes where an instance should be, and says whether it is known
+	// to be dead: then it is dropped, since its link was opened after, or while, it died. It must not block.
+	NoResponders func(mesh.InstanceID) (dead bool)
 	// Metrics counts what happens; nil counts nothing.
 	Metrics *Metrics
 }
@@ -51,7 +52,7 @@ func (c Config) withDefaults() Config {
 		c.Healthy = func(mesh.InstanceID) bool { return true }
 	}
 	if c.NoResponders == nil {
-		c.NoResponders = func(mesh.InstanceID) {}
+		c.NoResponders = func(mesh.InstanceID) bool { return false }
 	}
 	if c.Metrics == nil {
 		c.Metrics = &Metrics{}

@@ -67,7 +67,9 @@ func (e *Endpoint) notice(subject string) {
 		return
 	}
 	e.cfg.Metrics.NoResponders.Add(1)
-	e.cfg.NoResponders(id)
+	if e.cfg.NoResponders(id) {
+		e.Drop(id)
+	}
 }
 
 // heard returns the peer at an address, and the link to it; an unknown one is made if create is set, else nil.

@@ -171,11 +171,12 @@ func (p *Peers) Dead(id mesh.InstanceID) bool {
 	return p.roster.gone.holds(id)
 }
 
-// Suspect reports that somebody got no responders for id. A live peer that is just reconnecting gives the same sign, so
-// this only shortens the silence that id is allowed. Unknown and already suspect instances are ignored.
-func (p *Peers) Suspect(id mesh.InstanceID) {
+// Suspect tells that somebody got no responders for id. A live peer that is just reconnecting gives the same sign, so
+// this only shortens the silence that id is allowed. Unknown and already suspect instances are ignored. It returns what Dead does.
+func (p *Peers) Suspect(id mesh.InstanceID) (dead bool) {
 	p.mu.Lock()
 	e := p.roster.peers[id]
+	dead = p.roster.gone.holds(id)
 	report := e != nil && !e.peer.Suspect
 	if report {
 		p.suspects[id] = struct{}{}
@@ -184,6 +185,7 @@ func (p *Peers) Suspect(id mesh.InstanceID) {
 	if report {
 		token(p.wake)
 	}
+	return dead
 }
 
 // Fresh reports whether id is certainly there: its heartbeats arrive, nobody suspects it, and this instance hears its own

@@ -125,7 +125,7 @@ func TestSilenceIsDeath(t *testing.T) {
 		if got := at.Sub(start); got < 1000*ms || got > 1600*ms {
 			t.Errorf("died after %v, want 1 to 1.6 s", got)
 		}
-		if !e.Dead(a.self.Instance) {
+		if !e.Dead(a.self.Instance) || !e.Suspect(a.self.Instance) {
 			t.Error("not dead after its death")
 		}
 		a.line.set(func(l *line) { l.cut = false })
@@ -146,7 +146,9 @@ func TestSuspects(t *testing.T) {
 		e.told()
 
 		e.Suspect(a.self.Instance)
-		e.Suspect(mesh.NewInstanceID()) // nobody
+		if e.Suspect(mesh.NewInstanceID()) {
+			t.Error("nobody is dead")
+		}
 		pass(21 * ms)
 		e.wantNews(t, "suspected app", "recovered app") // asked, it said so at once
 
