@@ -10,8 +10,8 @@ import (
 )
 
 // crossingTimeout is how long a closing client's GET is waited for, which the POST with the
-// close packet may have overtaken.
-const crossingTimeout = 100 * time.Millisecond
+// close packet may have overtaken, most of all if it came by another server.
+const crossingTimeout = time.Second
 
 // postRequest is the POST being served.
 type postRequest struct {
