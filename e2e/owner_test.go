@@ -44,7 +44,7 @@ func edgesKilledMidPoll(t *testing.T, b binaries) {
 		if a := <-poll(t, m.urls()[2], sid); a.code != http.StatusBadRequest || a.body != unknownSession { // CEN-013
 			t.Errorf("a later request was answered %d %q", a.code, a.body)
 		}
-		if took := time.Since(asked); took > time.Second {
+		if took := time.Since(asked); took > 10*time.Second { // far from the end of a request that waits
 			t.Errorf("which took %v", took)
 		}
 		d.allAnswer(t, all)

@@ -142,7 +142,12 @@ func (m *split) sum(t *testing.T, name string) (sum int) {
 // count returns a counter of an edge.
 func (m *split) count(t *testing.T, edge int, name string) (sum int) {
 	t.Helper()
-	_, text := get(t.Context(), "http://"+m.internal[2+edge]+"/metrics")
+	var text []byte
+	until(t, answersWithin, "the metrics of an edge", func() bool {
+		var code int
+		code, text = get(t.Context(), "http://"+m.internal[2+edge]+"/metrics")
+		return code == http.StatusOK
+	})
 	for line := range strings.Lines(string(text)) {
 		value, ok := strings.CutPrefix(line, name+" ")
 		if !ok {

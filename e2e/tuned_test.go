@@ -41,6 +41,7 @@ func (m *split) tunedEdges(t *testing.T) {
 			for i := range listen {
 				edge := m.b.start(t, fmt.Sprintf("edge-%s-%d", name, i), "siomesh", append([]string{
 					"edge", "--nats", m.nats, "--listen", listen[i], "--internal-listen", internal[i], "--auth-handshake",
+					"--auth-timeout", "20s", // longer than auth is held up below
 				}, flags...)...)
 				edge.ready(t, "http://"+internal[i]+"/readyz")
 			}

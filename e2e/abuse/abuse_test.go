@@ -15,7 +15,7 @@ const (
 	quietRounds  = 10 // of each client, before the attack
 	foes         = 16 // attacks at a time
 	attackTime   = 4 * time.Second
-	slowestRound = 2 * time.Second // of a hundred during the attack, unless it was slow without one
+	slowestRound = 5 * time.Second // of a hundred during the attack, unless it was slow without one
 	factor       = 10
 
 	idleWorkers = 64 // goroutines without work that the SDK keeps

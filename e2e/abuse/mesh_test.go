@@ -24,8 +24,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // The limits of the mesh under attack; what is not here has its default.
 const (
-	connectTimeout = time.Second
-	headerTimeout  = time.Second
+	connectTimeout = 3 * time.Second // also for those who mean well
+	headerTimeout  = 3 * time.Second
 	maxHeader      = 64 << 10
 	maxMessage     = 1_000_000
 	maxOutbound    = 256 << 10

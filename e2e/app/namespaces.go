@@ -13,7 +13,7 @@ import (
 )
 
 // lobbyWait is how long the middleware of /lobby takes, so that clients can leave meanwhile.
-const lobbyWait = 300 * time.Millisecond
+const lobbyWait = time.Second
 
 // app is what the handlers share.
 type app struct {

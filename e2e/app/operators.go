@@ -8,6 +8,9 @@ import (
 	"github.com/siomesh/siomesh/pkg/socketio"
 )
 
+// remoteWait is how long askRemote waits for each answer.
+const remoteWait = 2 * time.Second
+
 // selection is a chain of calls on a BroadcastOperator, as a client writes it down.
 type selection struct {
 	Others   bool     `json:"others"` // from the socket, which is left out, and not from its namespace
@@ -179,7 +182,7 @@ func askRemote(ctx context.Context, e *socketio.Event, b socketio.BroadcastOpera
 	}
 	replies := make(map[string]any, len(sockets))
 	for _, s := range sockets {
-		args, err := s.Timeout(lobbyWait).EmitWithAck(ctx, "question", e.Args.Values()[1:]...)
+		args, err := s.Timeout(remoteWait).EmitWithAck(ctx, "question", e.Args.Values()[1:]...)
 		if replies[s.ID()] = only(args); err != nil {
 			replies[s.ID()] = err.Error()
 		}

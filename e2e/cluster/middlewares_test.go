@@ -66,10 +66,10 @@ func (g *guarded) setup(io *socketio.Server) {
 		if _, err := s.Data().Get("steps", &steps); err != nil || !s.Connected() || !has(in, s) {
 			note("connected %v, listed %v, %v in the connection handler", s.Connected(), has(in, s), err)
 		}
-		_ = s.Emit("in", steps, s.Rooms()[1:])
 		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.joined = append(g.joined, s.ID())
+		g.joined = append(g.joined, s.ID()) // before the client can know
+		g.mu.Unlock()
+		_ = s.Emit("in", steps, s.Rooms()[1:])
 	})
 }
 

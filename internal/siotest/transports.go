@@ -75,6 +75,7 @@ type polling struct {
 	o      Options
 	living context.Context //nolint:containedctx // ends requests under way when the client closes
 	end    context.CancelFunc
+	post   sync.Mutex // held during a POST: a second one meanwhile would end the session (POL-008)
 }
 
 func (p *polling) send(ctx context.Context, packets []frame) error {
@@ -84,6 +85,8 @@ func (p *polling) send(ctx context.Context, packets []frame) error {
 			parts[i] = "b" + base64.StdEncoding.EncodeToString(f.binary)
 		}
 	}
+	p.post.Lock()
+	defer p.post.Unlock()
 	_, err := p.do(ctx, http.MethodPost, strings.Join(parts, "\x1e"))
 	return err
 }
@@ -108,6 +111,8 @@ func (p *polling) read(ctx context.Context) ([]frame, error) {
 }
 
 func (p *polling) close() {
+	p.post.Lock()
+	defer p.post.Unlock()
 	if p.living.Err() == nil {
 		ctx, cancel := context.WithTimeout(p.living, Patience)
 		defer cancel()
