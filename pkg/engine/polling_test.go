@@ -263,6 +263,9 @@ func TestClientCloseOvertakesGet(t *testing.T) {
 		post := make(chan response, 1)
 		go func() { post <- c.post("4last\x1e1\x1e4ignored") }() // waited for below
 		synctest.Wait()
+		if !c.p.s.Closing() {
+			t.Error("the session does not know that it is about to end")
+		}
 		c.wantGet(200, "6")
 		wantResponse(t, wait(t, post), 200, "ok")
 		c.wantGone()

@@ -88,6 +88,14 @@ func (s *Session) Transport() string {
 	return Polling
 }
 
+// Closing reports whether the session has ended or is about to: after Close, or since the client has closed it, while the GET is
+// waited for that its close packet may have overtaken.
+func (s *Session) Closing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state >= stateClosing || s.parting != nil
+}
+
 // Protocol returns the revision of Engine.IO that the client speaks: 4, or 3 with
 // Config.AllowEIO3.
 func (s *Session) Protocol() int { return s.dialect.protocol() }

@@ -40,16 +40,24 @@ func (c *conn) keepWaiting(p protocol.Packet) bool {
 		Type: p.Type, Namespace: bytes.Clone(p.Namespace), Data: bytes.Clone(p.Data),
 	})
 	if c.lobby.end == nil {
-		c.lobby.end = &alarm{ring: func() {
-			var b link.Batch
-			c.mu.Lock()
-			c.letIn(&b)
-			c.mu.Unlock()
-			b.Flush()
-		}}
+		c.lobby.end = &alarm{ring: c.waited}
 		c.s.alarms.set(c.lobby.end, time.Now().Add(c.s.cfg.UpgradeWait))
 	}
 	return true
+}
+
+// waited ends the wait: no upgrade has come, and if the client has closed, nobody wants to join any more.
+func (c *conn) waited() {
+	var b link.Batch
+	closing := c.session.Closing()
+	c.mu.Lock()
+	if closing {
+		c.closeLobby()
+	} else {
+		c.letIn(&b)
+	}
+	c.mu.Unlock()
+	b.Flush()
 }
 
 // letIn ends the wait for the upgrade; mu is held.
