@@ -106,13 +106,24 @@ func TestServeStops(t *testing.T) {
 		}
 		answered <- string(body)
 	}()
-	<-entered
+	receive(t, "a request", entered)
 	cancel()
 	close(release)
-	if got := <-answered; got != "done" {
+	if got := receive(t, "an answer", answered); got != "done" {
 		t.Errorf("request under way got %q, want done", got)
 	}
-	if err := <-served; err != nil {
+	if err := receive(t, "the end of Serve", served); err != nil {
 		t.Errorf("Serve = %v, want nil", err)
 	}
+}
+
+// receive returns the next value of a channel, or none once that is closed.
+func receive[T any](tb testing.TB, what string, c <-chan T) (v T) {
+	tb.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(20 * time.Second):
+		tb.Fatalf("%s: not within 20 s", what)
+	}
+	return v
 }

@@ -33,8 +33,13 @@ func serve(tb testing.TB, b bus.Bus, s mesh.Subjects, cfg Config) (stop func()) 
 	go func() { ended <- service.Run(ctx) }() // stop waits for it
 	stop = sync.OnceFunc(func() {
 		cancel()
-		if err := <-ended; err != nil {
-			tb.Errorf("run: %v", err)
+		select {
+		case err := <-ended:
+			if err != nil {
+				tb.Errorf("run: %v", err)
+			}
+		case <-time.After(20 * time.Second):
+			tb.Error("run: no end within 20 s")
 		}
 	})
 	tb.Cleanup(stop)
@@ -164,6 +169,26 @@ func TestOtherPrefix(t *testing.T) {
 // gate is a policy that says when it decides and waits to be let go.
 type gate struct{ entered, leave chan struct{} }
 
+// wantEntered waits until somebody decides.
+func (g gate) wantEntered(tb testing.TB) {
+	tb.Helper()
+	select {
+	case <-g.entered:
+	case <-time.After(10 * time.Second):
+		tb.Fatal("nobody decides within 10 s")
+	}
+}
+
+// letGo lets one go.
+func (g gate) letGo(tb testing.TB) {
+	tb.Helper()
+	select {
+	case g.leave <- struct{}{}:
+	case <-time.After(10 * time.Second):
+		tb.Fatal("nobody leaves within 10 s")
+	}
+}
+
 func (g gate) decide(credential, time.Time) (*authn.ConnectReply, outcome) {
 	g.entered <- struct{}{}
 	<-g.leave
@@ -188,7 +213,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 		})
 	}
 	for range limit {
-		<-g.entered
+		g.wantEntered(t)
 	}
 	select {
 	case <-g.entered:
@@ -196,8 +221,8 @@ func TestConcurrencyIsBounded(t *testing.T) {
 	case <-time.After(50 * time.Millisecond):
 	}
 	for range asked - limit {
-		g.leave <- struct{}{}
-		<-g.entered
+		g.letGo(t)
+		g.wantEntered(t)
 	}
 	close(g.leave)
 	if err := clients.Wait(); err != nil {
@@ -220,7 +245,7 @@ func TestStopFinishesWhatItBegan(t *testing.T) {
 		}
 		return err
 	})
-	<-g.entered
+	g.wantEntered(t)
 	var stopping sync.WaitGroup
 	stopping.Go(stop)
 	close(g.leave)

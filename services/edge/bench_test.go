@@ -81,10 +81,11 @@ func (e *bench) join() (*socket, net.Conn) {
 		_ = conn.Close()
 		<-ended
 	})
-	c := e.s.guests.waiting.last
-	for ; c == before || c.session.Transport() == ""; c = e.s.guests.waiting.last {
-		<-time.After(time.Millisecond)
-	}
+	c := before
+	eventually(e.tb, "a client", func() bool {
+		c = e.s.guests.waiting.last
+		return c != before && c.session.Transport() != ""
+	})
 	sk := &socket{
 		conn: c, namespace: []byte("/"), id: newSocketID(), state: joined, app: e.app, epoch: 1, cancel: func() {},
 	}

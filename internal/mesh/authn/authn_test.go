@@ -128,19 +128,22 @@ func TestDecodeConnectReply(t *testing.T) {
 
 func TestAsk(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		answer string // "-": none, "": nobody there
-		want   error
+		name     string
+		answer   string // "-": none, "": nobody there
+		patience time.Duration
+		want     error
 	}{
-		{"allowed", `{"allow":true,"user":"u"}`, nil},
-		{"no responders", "", authn.ErrUnavailable},
-		{"silence", "-", authn.ErrUnavailable},
-		{"unreadable", `{}`, authn.ErrUnreadable},
+		{"allowed", `{"allow":true,"user":"u"}`, 10 * time.Second, nil},
+		{"no responders", "", 10 * time.Second, authn.ErrUnavailable},
+		{"silence", "-", 50 * time.Millisecond, authn.ErrUnavailable},
+		{"unreadable", `{}`, 10 * time.Second, authn.ErrUnreadable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := bus.NewMemory()
-			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), tt.patience)
 			defer cancel()
+			running, stop := context.WithCancel(t.Context())
+			defer stop()
 			stopped := make(chan error, 1)
 			if tt.answer != "" {
 				r := b.NewReceiver(bus.Control, 1)
@@ -157,7 +160,7 @@ func TestAsk(t *testing.T) {
 				if err != nil {
 					t.Fatalf("subscribe: %v", err)
 				}
-				go func() { stopped <- r.Run(ctx) }() // waited for below
+				go func() { stopped <- r.Run(running) }() // waited for below
 			} else {
 				stopped <- nil
 			}
@@ -168,7 +171,7 @@ func TestAsk(t *testing.T) {
 			if tt.want == nil && (got == nil || !got.Allow || got.User != "u") {
 				t.Errorf("reply = %+v, want user u allowed", got)
 			}
-			cancel()
+			stop()
 			if err := <-stopped; err != nil {
 				t.Errorf("receiver: %v", err)
 			}

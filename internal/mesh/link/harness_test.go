@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -109,8 +110,13 @@ func run(tb testing.TB, b bus.Bus, kind mesh.Kind, h Handler, cfg Config) (*Endp
 	go func() { ended <- e.Run(ctx) }() // ended says when
 	stop := sync.OnceFunc(func() {
 		cancel()
-		if err := <-ended; err != nil && !errors.Is(err, bus.ErrClosed) {
-			tb.Errorf("run: %v", err)
+		select {
+		case err := <-ended:
+			if err != nil && !errors.Is(err, bus.ErrClosed) {
+				tb.Errorf("run: %v", err)
+			}
+		case <-time.After(20 * time.Second):
+			tb.Error("run: no end within 20 s")
 		}
 	})
 	tb.Cleanup(stop)

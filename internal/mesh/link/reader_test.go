@@ -1,8 +1,10 @@
 package link
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/siomesh/siomesh/internal/mesh"
 	"github.com/siomesh/siomesh/internal/mesh/bus"
@@ -174,6 +176,8 @@ func TestReceiverOverflow(t *testing.T) {
 		l.Flush()
 	}
 	e2.turn.Unlock()
-	there.await(t.Context(), t, 100)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	there.await(ctx, t, 100)
 	there.inOrder(t, 100)
 }

@@ -61,8 +61,13 @@ func serve(tb testing.TB, nc *nats.Conn, cfg Config) (s *Service, stop func()) {
 	go func() { ended <- s.Run(ctx) }() // stop receives
 	stop = sync.OnceFunc(func() {
 		cancel()
-		if err := <-ended; err != nil {
-			tb.Errorf("Run = %v, want nil", err)
+		select {
+		case err := <-ended:
+			if err != nil {
+				tb.Errorf("Run = %v, want nil", err)
+			}
+		case <-time.After(patience):
+			tb.Error("Run does not end")
 		}
 	})
 	tb.Cleanup(stop)
@@ -211,6 +216,14 @@ func TestConcurrency(t *testing.T) {
 			t.Fatalf("no handler begins with %s", want)
 		}
 	}
+	finish := func() {
+		t.Helper()
+		select {
+		case release <- struct{}{}:
+		case <-time.After(patience):
+			t.Fatal("no handler to finish")
+		}
+	}
 	ask("test.echo")
 	ask("test.echo")
 	begins("x")
@@ -220,9 +233,9 @@ func TestConcurrency(t *testing.T) {
 	}
 	ask("test.other")
 	want("busy")
-	release <- struct{}{}
+	finish()
 	want("echo x")
-	release <- struct{}{}
+	finish()
 	want("echo x")
 	// A request of any size is taken, but none beside it that makes too many bytes.
 	ask("test.echo")
@@ -231,7 +244,7 @@ func TestConcurrency(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("busy")
-	release <- struct{}{}
+	finish()
 	want("echo x")
 	if err := nc.PublishRequest("test.echo", inbox, []byte("0123456789a")); err != nil {
 		t.Fatal(err)
@@ -239,7 +252,7 @@ func TestConcurrency(t *testing.T) {
 	begins("0123456789a")
 	ask("test.echo")
 	want("busy")
-	release <- struct{}{}
+	finish()
 	want("echo 0123456789a")
 	// What runs when the service ends has a while, and then the end of its context.
 	ask("test.echo")
@@ -285,15 +298,23 @@ func TestRefusedByTheServer(t *testing.T) {
 func TestEndWithoutConnection(t *testing.T) {
 	s := natstest.Start(t)
 	nc := connect(t, s.URL(), nats.MaxReconnects(-1))
-	_, stop := serve(t, nc, echo(at))
+	var stops []func()
+	for range 3 {
+		_, stop := serve(t, nc, echo(at))
+		stops = append(stops, stop)
+	}
 	s.Stop()
 	deadline := time.Now().Add(patience)
 	for nc.IsConnected() && time.Now().Before(deadline) {
 		runtime.Gosched()
 	}
-	begun := time.Now()
-	stop()
-	if took := time.Since(begun); took > leave {
-		t.Errorf("it took %v", took)
+	soonest := patience // the machine may be slow once
+	for _, stop := range stops {
+		begun := time.Now()
+		stop()
+		soonest = min(soonest, time.Since(begun))
+	}
+	if soonest >= leave {
+		t.Errorf("it took %v", soonest)
 	}
 }

@@ -20,15 +20,27 @@ func TestServerRestartKillsNobody(t *testing.T) {
 		t.Cleanup(b.Close)
 		return b
 	}
-	a, e := join(t, dial("a"), app(), Config{}), join(t, dial("e"), edge(), Config{})
+	cfg := Config{SuspectFor: 5 * time.Second, DeadAfter: 10 * time.Second} // one may be back that much before the other
+	a, e := join(t, dial("a"), app(), cfg), join(t, dial("e"), edge(), cfg)
 	meet := func() bool { return a.Fresh(e.self.Instance) && e.Fresh(a.self.Instance) }
 	eventually(t, "the instances meet", meet)
-	<-e.Heard()
+	eventually(t, "the edge knows all", func() bool {
+		select {
+		case <-e.Heard():
+			return true
+		default:
+			return false
+		}
+	})
 	if got := e.Live(mesh.KindApp); len(got) != 1 {
 		t.Errorf("live apps = %+v, want one", got)
 	}
-	a.told()
-	e.told()
+	for _, m := range []*member{a, e} {
+		eventually(t, "the watcher is told of the other", func() bool {
+			news, _ := m.told()
+			return len(news) > 0
+		})
+	}
 	for range 3 {
 		server.Stop()
 		eventually(t, "the connections are lost", func() bool { return !a.line.Connected() && !e.line.Connected() })

@@ -66,11 +66,11 @@ func newEndOn(tb testing.TB, b bus.Bus, cfg Config, links link.Config) *end {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- e.links.Run(ctx) }() // waited for in the clean-up
-	<-e.links.Ready()
+	get(tb, e.links.Ready())
 	tb.Cleanup(func() {
 		e.mux.Close()
 		cancel()
-		if err := <-done; err != nil {
+		if err := get(tb, done); err != nil {
 			tb.Errorf("links: %v", err)
 		}
 	})

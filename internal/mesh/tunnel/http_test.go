@@ -42,7 +42,7 @@ func TestHTTP(t *testing.T) {
 	}
 	client.CloseIdleConnections()
 	_ = server.Close()
-	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+	if err := get(t, served); !errors.Is(err, http.ErrServerClosed) {
 		t.Error(err)
 	}
 }

@@ -30,9 +30,23 @@ func TestDeadlines(t *testing.T) {
 	if err := get(t, read); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("got %v, want a timeout", err)
 	}
-	_ = ours.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
-	if n, err := ours.Write(make([]byte, 20)); n != 16 || !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("wrote %d, %v, want 16 and a timeout", n, err)
+	type result struct {
+		n   int
+		err error
+	}
+	wrote := make(chan result, 1)
+	go func() { // ends with the deadline
+		n, err := ours.Write(make([]byte, 20))
+		wrote <- result{n, err}
+	}()
+	eventually(t, "a full window", func() bool {
+		theirs.mu.Lock()
+		defer theirs.mu.Unlock()
+		return theirs.in.size == 16
+	})
+	_ = ours.SetWriteDeadline(time.Unix(1, 0))
+	if got := get(t, wrote); got.n != 16 || !errors.Is(got.err, os.ErrDeadlineExceeded) {
+		t.Errorf("wrote %d, %v, want 16 and a timeout", got.n, got.err)
 	}
 }
 

@@ -103,7 +103,7 @@ func TestRelayLeaves(t *testing.T) {
 	waiting := s.later(t.Context(), 1, sid, session)
 	began := time.Now()
 	s.stops[1]()
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > 4*time.Second { // a stop gives up after 5 s
 		t.Errorf("leaving took %v", took)
 	}
 	s.want("GET that waited", <-waiting, 400, unknownSID)

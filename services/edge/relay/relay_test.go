@@ -54,7 +54,7 @@ func newSite(tb testing.TB, n int, cfg relaytest.Config) *site {
 func newSiteOn(tb testing.TB, n int, cfg relaytest.Config, attach func() bus.Bus) *site {
 	tb.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 100}
-	s := &site{tb: tb, sessions: make(chan *engine.Session, 1000), client: &http.Client{Transport: transport}}
+	s := &site{tb: tb, sessions: make(chan *engine.Session, 1000), client: &http.Client{Transport: transport, Timeout: 3 * waits}}
 	cfg.Opened = func(session *engine.Session) { s.sessions <- session }
 	for range n {
 		node, err := relaytest.New(attach(), cfg)
@@ -91,6 +91,17 @@ func (s *site) eventually(what string, cond func() bool) {
 	}
 }
 
+// receive returns the next value of a channel.
+func receive[T any](s *site, what string, c <-chan T) (v T) {
+	s.tb.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(waits):
+		s.tb.Fatalf("no %s within %v", what, waits)
+	}
+	return v
+}
+
 // reply is what a request was answered with.
 type reply struct {
 	status int
@@ -120,7 +131,7 @@ func (s *site) open() (sid string, session *engine.Session) {
 	if err := json.Unmarshal([]byte(strings.TrimPrefix(got.body, "0")), &o); err != nil {
 		s.tb.Fatalf("handshake: %+v, %v", got, err)
 	}
-	return o.SID, <-s.sessions
+	return o.SID, receive(s, "session", s.sessions)
 }
 
 func (s *site) get(node int, sid string) reply {
@@ -276,7 +287,7 @@ func TestAborted(t *testing.T) {
 	_ = conn.Close()
 	s.eventually("the end", func() bool { return s.nodes[0].Engine.ClientsCount() == 0 })
 	for range 2 {
-		if got := <-reasons; got != engine.TransportError {
+		if got := receive(s, "reason", reasons); got != engine.TransportError {
 			t.Errorf("closed with %q, want %q", got, engine.TransportError)
 		}
 	}
