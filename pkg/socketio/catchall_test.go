@@ -146,7 +146,7 @@ func TestMiddlewareDisconnects(t *testing.T) {
 	socket := receive(t, "the socket", sockets)
 	c.emit("", "e")
 	c.expect(wire.KindClose)
-	eventually(t, "the end", func() bool { return !socket.Connected() && s.workers.wait(t.Context()) == 0 })
+	eventually(t, "the end", func() bool { return !socket.Connected() && idle(s) })
 }
 
 func TestOnAnyOutgoing(t *testing.T) {
@@ -200,7 +200,7 @@ func TestOnAnyOutgoing(t *testing.T) {
 		c.lock(func() { off = !c.watched })
 		return off
 	})
-	if err := errors.Join(socket.Emit("unseen", 9), s.Emit("unseen", 9), s.Flush(t.Context())); err != nil {
+	if err := errors.Join(socket.Emit("unseen", 9), s.Emit("unseen", 9), flushAll(t, s)); err != nil {
 		t.Fatal(err)
 	}
 	if len(seen) > 0 {

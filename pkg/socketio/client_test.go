@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -8,6 +9,7 @@ import (
 
 	siomeshv1 "github.com/siomesh/siomesh/internal/gen/siomesh/v1"
 	"github.com/siomesh/siomesh/internal/mesh"
+	"github.com/siomesh/siomesh/internal/mesh/link"
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
@@ -72,7 +74,11 @@ func (c *client) apply(r *wire.Record) error {
 	case wire.KindDetached:
 		back := *r
 		back.Body = slices.Clone(r.Body)
-		c.detached <- back
+		select {
+		case c.detached <- back:
+		default:
+			c.ring.tb.Logf("%s came back once more", c.id)
+		}
 		return nil
 	case wire.KindWatch:
 		c.watched = len(r.Body) > 0
@@ -153,7 +159,12 @@ func (c *client) send(r wire.Record, body proto.Message) {
 		r.Seq = c.seq
 	}
 	l := c.ring.edge.Link(c.app)
-	if _, err := l.Append(&r); err != nil {
+	_, err := l.Append(&r)
+	if errors.Is(err, link.ErrBroken) { // since it was looked up
+		l = c.ring.edge.Link(c.app)
+		_, err = l.Append(&r)
+	}
+	if err != nil {
 		c.ring.tb.Errorf("send kind %d: %v", r.Kind, err)
 	}
 	l.Flush()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -79,11 +80,11 @@ func run(instances ...*socketio.Server) (stop func()) {
 		}
 	}
 	return func() {
-		world.closeClients()
 		ctx, cancel := context.WithTimeout(context.Background(), siotest.Patience)
 		defer cancel()
+		world.closeClients(ctx, instances)
 		for _, io := range instances {
-			if err := errors.Join(io.Close(ctx), <-ended); err != nil {
+			if err := errors.Join(io.Close(ctx), within(ctx, ended)); err != nil {
 				panic(err)
 			}
 		}
@@ -137,13 +138,34 @@ func (d *demo) run() {
 	}
 }
 
-func (d *demo) closeClients() {
+// closeClients ends the clients, and waits until nobody has them any more: else the edge gives them to the next example.
+func (d *demo) closeClients(ctx context.Context, instances []*socketio.Server) {
 	d.mu.Lock()
 	clients := d.clients
 	d.clients = nil
 	d.mu.Unlock()
 	for _, c := range clients {
 		c.Close()
+	}
+	has := func(io *socketio.Server) bool { return len(io.Sockets()) > 0 }
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for d.mesh.ClientsCount() > 0 || slices.ContainsFunc(instances, has) {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			panic("the clients of an example do not leave")
+		}
+	}
+}
+
+// within returns what comes before ctx ends.
+func within(ctx context.Context, ended <-chan error) error {
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -155,5 +177,5 @@ func (d *demo) stop() error {
 	defer cancel()
 	err := d.mesh.Close(ctx)
 	d.edge.Close()
-	return errors.Join(err, <-d.ended)
+	return errors.Join(err, within(ctx, d.ended))
 }

@@ -90,7 +90,7 @@ func TestServerDisconnects(t *testing.T) {
 	if d := receive(t, "the disconnect", ended); d.Reason != "server namespace disconnect" { // SOC-024
 		t.Errorf("got %+v", d)
 	}
-	eventually(t, "idle", func() bool { return s.workers.wait(t.Context()) == 0 })
+	eventually(t, "idle", func() bool { return idle(s) })
 	if len(ended) > 0 { // the edge's own record, later, says nothing new
 		t.Errorf("a second disconnect %+v", <-ended)
 	}
@@ -126,7 +126,7 @@ func TestEdgeAnswersFirst(t *testing.T) {
 	if d := receive(t, "the disconnect", ended); d.Reason != "server namespace disconnect" {
 		t.Errorf("got %+v", d)
 	}
-	eventually(t, "idle", func() bool { return s.workers.wait(t.Context()) == 0 })
+	eventually(t, "idle", func() bool { return idle(s) })
 	if len(ended) > 0 {
 		t.Errorf("a second disconnect %+v", <-ended)
 	}
@@ -325,7 +325,7 @@ func TestHandshakeAndData(t *testing.T) {
 	if got, want := text(t, d), `{"list":["\u003c"],"role":"admin"}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if err := s.Flush(t.Context()); err != nil {
+	if err := flushAll(t, s); err != nil {
 		t.Error(err)
 	}
 	c.lock(func() {
@@ -354,7 +354,7 @@ func TestRooms(t *testing.T) {
 		s.Except("x").Emit("not x"), socket.Except(other.id).Emit("nobody"), // BRO-007
 		s.Of("/").In(c.id).Emit("own room"), s.Of("/elsewhere").Emit("nobody"),
 		socket.In(other.id).Volatile().Emit("volatile"), s.Volatile().Emit("v", []byte{1}), // BRO-002
-		s.Flush(t.Context()),
+		flushAll(t, s),
 	)
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ func TestDiscoveredAtOnce(t *testing.T) {
 	r.alive = presence.Config{Interval: time.Minute / 5, DeadAfter: time.Hour, ProbeTimeout: time.Hour, Settle: 10 * time.Millisecond}
 	r.startRooms() // its second heartbeat comes in 12 s; it answers who asks 0.5 s after the first
 	s, _ := r.serverWith(link.Config{}, func(c *Config) { c.EmitTimeout = r.alive.Interval / 2 })
-	if err := errors.Join(s.Emit("e"), s.Flush(t.Context())); err != nil { // CLU-023
+	if err := errors.Join(s.Emit("e"), flushAll(t, s)); err != nil { // CLU-023
 		t.Error(err)
 	}
 }
@@ -60,7 +60,7 @@ func TestIgnored(t *testing.T) {
 	if got := receive(t, "the event", heard); got != "/other" { // CLU-026
 		t.Errorf("%s heard of it", got)
 	}
-	if err := errors.Join(socket.Emit("still"), s.Flush(t.Context())); err != nil {
+	if err := errors.Join(socket.Emit("still"), flushAll(t, s)); err != nil {
 		t.Error(err)
 	}
 	c.expect(wire.KindEmit) // CLU-026: the links go on

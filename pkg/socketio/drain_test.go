@@ -15,7 +15,7 @@ func TestRunDrains(t *testing.T) {
 	r := newRing(t)
 	r.startRooms()
 	r.keeps = true // what is not handed over ends here
-	s, _ := r.serverFor(func(c *Config) { c.DrainTimeout = 2 * time.Second })
+	s, _ := r.serverFor(func(c *Config) { c.DrainTimeout = 5 * time.Second })
 	entered, resume := make(chan *Socket, 1), make(chan struct{})
 	ended := make(chan Disconnect, 2)
 	_ = s.OnConnection(func(s *Socket) {
@@ -159,7 +159,7 @@ func TestManySockets(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if err := s.Flush(t.Context()); err != nil {
+	if err := flushAll(t, s); err != nil {
 		t.Error(err)
 	}
 	if n, err := s.Count(t.Context()); err != nil || n != sockets {

@@ -56,7 +56,7 @@ func ExampleBroadcastOperator_EmitWithAck() {
 	join("/", "bob") // never answers
 	ann.Answer("ready?", true)
 
-	replies, err := io.To("all").Timeout(100*time.Millisecond).EmitWithAck(context.Background(), "ready?")
+	replies, err := io.To("all").Timeout(2*time.Second).EmitWithAck(context.Background(), "ready?")
 	for _, reply := range replies { // of reply.SocketID
 		var ready bool
 		fmt.Println(reply.Bind(&ready), ready, string(reply.Raw()), reply.Args().Len())
@@ -154,7 +154,7 @@ func ExampleRemoteSocket() {
 	fmt.Println(s.Handshake().Auth.Get("name"), s.User() == "")
 	err = errors.Join(s.Emit("hello"), s.Send("again"), s.Join("vip"), s.Leave("all"), elsewhere.To("vip").Emit("welcome", "vip"))
 	fmt.Println(ann.Next(), ann.Next(), ann.Next(), err)
-	reply, err := s.Timeout(time.Second).EmitWithAck(ctx, "sure?")
+	reply, err := s.Timeout(10*time.Second).EmitWithAck(ctx, "sure?")
 	fmt.Println(string(reply.Raw(0)), err)
 	fmt.Println(s.Disconnect(false), ann.Next())
 	fmt.Println(elsewhere.Close(ctx))

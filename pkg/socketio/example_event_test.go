@@ -68,13 +68,14 @@ func ExampleSocket_OnAny() {
 // Listeners of what is sent to a client, broadcasts of others too.
 func ExampleSocket_OnAnyOutgoing() {
 	io := connect()
-	seen := make(chan string, 8)
+	seen, shown := make(chan string, 8), make(chan struct{})
 	_ = io.OnConnection(func(s *socketio.Socket) {
 		s.OnAnyOutgoing(func(event string, args socketio.Args) { seen <- fmt.Sprint(event, " ", string(args.Raw(0))) })
 		off := s.PrependAnyOutgoing(func(event string, _ socketio.Args) { seen <- "first " + event })
 		_ = s.Emit("hello", "you")
 		off()
 		fmt.Println(<-seen, "-", <-seen, "-", len(s.ListenersAnyOutgoing()))
+		close(shown)
 		s.On("stop", func(_ context.Context, e *socketio.Event) error {
 			s.OffAnyOutgoing()
 			return e.Ack(len(s.ListenersAnyOutgoing())) // acknowledgements are not seen
@@ -83,6 +84,7 @@ func ExampleSocket_OnAnyOutgoing() {
 	defer run(io)()
 	ann := join("/", "ann")
 	ann.Next()
+	<-shown
 	_ = io.Emit("news", "for all")
 	fmt.Println(<-seen)
 	fmt.Println(ann.Ask("stop"))

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // subject is what the calls of the table are made on.
@@ -24,6 +25,7 @@ type subject struct {
 	name   string          // of events
 	room   string          // of rooms
 	sockID string
+	brief  time.Duration // bounds the waits
 }
 
 // call is one exported call that can fail, and what it needs in order to succeed.
@@ -55,7 +57,7 @@ func calls() map[string]call {
 		"Socket.CurrentConn":      {"socket", "", "edge", func(x *subject) error { return second(x.sock.CurrentConn(x.ctx)) }},
 		"Emitter.Emit":            {"socket", "name", "", func(x *subject) error { return x.sock.Compress(false).Emit(x.name, x.arg) }},
 		"Emitter.Send":            {"socket", "arg", "", func(x *subject) error { return x.sock.Compress(true).Send(x.arg) }},
-		"Emitter.EmitWithAck":     {"socket", "name", "client", func(x *subject) error { return second(x.sock.Timeout(briefly).EmitWithAck(x.ctx, x.name, x.arg)) }},
+		"Emitter.EmitWithAck":     {"socket", "name", "client", func(x *subject) error { return second(x.sock.Timeout(x.brief).EmitWithAck(x.ctx, x.name, x.arg)) }},
 		"Event.Ack":               {"socket", "arg", "", func(x *subject) error { return x.event.Ack(x.arg) }},
 		"Data.Set":                {"socket", "arg", "", func(x *subject) error { return x.sock.Data().Set("k", x.arg) }},
 		"Data.Delete":             {"socket", "room", "", func(x *subject) error { return x.sock.Data().Delete(x.room) }},
@@ -65,7 +67,7 @@ func calls() map[string]call {
 		"RemoteSocket.Leave":      {"server", "room", "", func(x *subject) error { return x.remote.Leave(x.room) }},
 		"RemoteSocket.Disconnect": {"server", "", "", func(x *subject) error { return x.remote.Disconnect(false) }},
 		"RemoteEmitter.EmitWithAck": {"server", "name", "client", func(x *subject) error {
-			return second(x.remote.Timeout(briefly).EmitWithAck(x.ctx, x.name, x.arg))
+			return second(x.remote.Timeout(x.brief).EmitWithAck(x.ctx, x.name, x.arg))
 		}},
 		"ServerEvent.Ack":      {"server", "arg", "", func(x *subject) error { return x.server.Ack(x.arg) }},
 		"Server.Flush":         {"server", "", "local", func(x *subject) error { return x.s.Flush(x.ctx) }},
@@ -84,8 +86,8 @@ func calls() map[string]call {
 	} {
 		all[name+".Emit"] = call{"server", "name", "", func(x *subject) error { return of(x).Emit(x.name, x.arg) }}
 		all[name+".Send"] = call{"server", "arg", "", func(x *subject) error { return of(x).Send(x.arg) }}
-		all[name+".EmitWithAck"] = call{"server", "name", "client", func(x *subject) error { return second(of(x).Timeout(briefly).EmitWithAck(x.ctx, x.name, x.arg)) }}
-		all[name+".EachAck"] = call{"server", "name", "client", func(x *subject) error { return last(of(x).Timeout(briefly).EachAck(x.ctx, x.name, x.arg)) }}
+		all[name+".EmitWithAck"] = call{"server", "name", "client", func(x *subject) error { return second(of(x).Timeout(x.brief).EmitWithAck(x.ctx, x.name, x.arg)) }}
+		all[name+".EachAck"] = call{"server", "name", "client", func(x *subject) error { return last(of(x).Timeout(x.brief).EachAck(x.ctx, x.name, x.arg)) }}
 		all[name+".SocketsJoin"] = call{"server", "room", "", func(x *subject) error { return of(x).SocketsJoin(x.room) }}
 		all[name+".SocketsLeave"] = call{"server", "room", "", func(x *subject) error { return of(x).SocketsLeave(x.room) }}
 		all[name+".DisconnectSockets"] = call{"server", "", "", func(x *subject) error { return of(x).DisconnectSockets(true) }}

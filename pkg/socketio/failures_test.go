@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -23,6 +24,8 @@ const briefly = 100 * time.Millisecond
 type condition struct {
 	name    string
 	waits   bool                                           // the calls fail late, so they are made at the same time
+	answers bool                                           // rooms must answer before they fail
+	window  int                                            // of operations; 0: they all fit
 	prepare func(t *testing.T, r *ring, x *subject)        // nil: it is the arguments
 	want    func(name string, c call) (err error, is bool) // is: the condition concerns the call
 }
@@ -46,7 +49,7 @@ func conditions() []condition {
 			r.stopRooms()
 			eventually(r.tb, "nobody owns it", func() bool { return x.s.out.parts[x.ns.partition].ownerNow().Instance.IsZero() })
 		}, want: func(_ string, c call) (error, bool) { return ErrNoRooms, c.waits != "local" && c.waits != "edge" }},
-		{name: "full window", waits: true, prepare: func(t *testing.T, r *ring, x *subject) {
+		{name: "full window", waits: true, window: 700, prepare: func(t *testing.T, r *ring, x *subject) {
 			r.lock(func() { r.hold = true })
 			t.Cleanup(r.release) // for the end of the Server
 			for _, n := range []*Namespace{x.ns, x.parent.Children()[0]} {
@@ -63,13 +66,13 @@ func conditions() []condition {
 			}
 			return ErrWindowFull, everywhere(c)
 		}},
-		{name: "the client has left", prepare: func(_ *testing.T, r *ring, x *subject) {
+		{name: "the client has left", answers: true, prepare: func(_ *testing.T, r *ring, x *subject) {
 			for _, c := range r.all() {
 				c.leave("transport close")
 			}
 			eventually(r.tb, "gone", x.sock.gone.Load)
 		}, want: left},
-		{name: "no edge", prepare: func(t *testing.T, r *ring, x *subject) {
+		{name: "no edge", answers: true, prepare: func(t *testing.T, r *ring, x *subject) {
 			l, edge := r.toApp(x.s), r.edge.Self().Instance
 			if _, err := l.Append(&wire.Record{Kind: wire.KindEdgeEnded, Flags: wire.FlagControl, Body: edge[:]}); err != nil {
 				t.Error(err)
@@ -149,30 +152,34 @@ func (r *ring) deafen(edge mesh.Address) {
 }
 
 // newSubject returns a Server that runs, with one client that has sent an event.
-func newSubject(t *testing.T) (*ring, *subject) {
+func newSubject(t *testing.T, cond condition) (*ring, *subject) {
 	t.Helper()
 	r := newRing(t)
 	r.startRooms()
-	s, _ := r.serverWith(link.Config{MaxRecord: 1 << 20}, func(c *Config) { c.EmitTimeout, c.OperationWindow, c.MaxPacket = briefly, 700, 1000 })
+	s, _ := r.serverWith(link.Config{MaxRecord: 1 << 20}, func(c *Config) {
+		c.EmitTimeout, c.OperationWindow, c.MaxPacket = briefly, cmp.Or(cond.window, 1<<20), 1000
+	})
 	sockets, events := make(chan *Socket, 1), make(chan *Event, 1)
 	_ = s.OnConnection(func(s *Socket) {
 		s.On("e", func(_ context.Context, e *Event) error { events <- e; return nil })
 		sockets <- s
 	})
-	x := &subject{s: s, ns: s.Of("/"), parent: s.OfRegexp(regexp.MustCompile("^/dyn-")), arg: "a", name: "e", room: "r"}
+	x := &subject{s: s, ns: s.Of("/"), parent: s.OfRegexp(regexp.MustCompile("^/dyn-")), arg: "a", name: "e", room: "r", brief: briefly}
+	if cond.answers {
+		x.brief = patience
+	}
 	s.Of("/dyn-1")
 	s.OnError(func(error) {})
 	run(t, s)
 	eventually(t, "the edge is known", func() bool { _, known := s.peers.Peer(r.edge.Self().Instance); return known })
-	r.join(s, "/").emit("1", "e")
+	client := r.join(s, "/")
+	client.emit("1", "e")
 	x.sock, x.event = receive(t, "the socket", sockets), receive(t, "the event", events)
 	x.sockID = x.sock.id
 	x.remote = x.sock.remote(0)
 	x.server = &ServerEvent{Name: "e", From: s.self.Instance.String(), namespace: x.ns, request: 1}
 	eventually(t, "nothing is unconfirmed", func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		return s.Flush(ctx) == nil && x.sock.reported.Load() == x.sock.handled.Load()
+		return client.credited() && x.sock.reported.Load() == 2 && !x.sock.dirty.Load() && flushAll(t, s) == nil && unconfirmed(s) == 0
 	})
 	return r, x
 }
@@ -180,7 +187,7 @@ func newSubject(t *testing.T) (*ring, *subject) {
 // check makes one call and compares.
 func (x *subject) check(t *testing.T, name string, c call, want error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeoutCause(x.ctx, 5*briefly, ErrTimeout)
+	ctx, cancel := context.WithTimeoutCause(x.ctx, 5*x.brief, ErrTimeout)
 	defer cancel()
 	y := *x
 	y.ctx = ctx
@@ -199,7 +206,7 @@ func TestNoSuccessForFailure(t *testing.T) {
 	all := calls()
 	for _, cond := range conditions() {
 		t.Run(cond.name, func(t *testing.T) {
-			r, x := newSubject(t)
+			r, x := newSubject(t, cond)
 			x.ctx = t.Context()
 			cond.prepare(t, r, x)
 			n := 0
@@ -228,7 +235,7 @@ func TestNoSuccessForFailure(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x := &subject{s: s, ns: s.Of("/x"), parent: s.OfRegexp(regexp.MustCompile("^/dyn-")), ctx: t.Context(), arg: 1, name: "e", room: "r"}
+		x := &subject{s: s, ns: s.Of("/x"), parent: s.OfRegexp(regexp.MustCompile("^/dyn-")), ctx: t.Context(), arg: 1, name: "e", room: "r", brief: briefly}
 		x.remote = &RemoteSocket{namespace: x.ns, id: "id"}
 		x.server = &ServerEvent{From: s.self.Instance.String(), namespace: x.ns, request: 1}
 		for name, c := range all {

@@ -10,7 +10,7 @@ func TestEndedSocketIsWaitedFor(t *testing.T) {
 	r, s, _, sockets := serve(t, nothing)
 	c := r.join(s, "/")
 	socket := receive(t, "the socket", sockets)
-	eventually(t, "idle", func() bool { return c.credited() && s.workers.wait(canceled()) == 0 })
+	eventually(t, "idle", func() bool { return c.credited() && idle(s) })
 	ended := make(chan Disconnect, 1)
 	socket.OnDisconnect(func(d Disconnect) { ended <- d })
 	func() {

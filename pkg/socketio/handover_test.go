@@ -89,7 +89,8 @@ func TestHandOver(t *testing.T) {
 		t.Errorf("the idle one came back with %d handled, %q", back.Handled, back.Body)
 	}
 	knocks := r.knock(s, "/") // goes elsewhere
-	if back := receive(t, "a client that came too late", knocks.detached); back.Handled != 0 || len(knocks.got) > 0 {
+	// The edge may ask for this one too, before or after its worker takes the connect record: then it counts as handled, or not.
+	if back := receive(t, "a client that came too late", knocks.detached); back.Handled > 1 || len(knocks.got) > 0 {
 		t.Errorf("it came back with %d handled, and got %d packets", back.Handled, len(knocks.got))
 	}
 	close(resume)
@@ -185,7 +186,7 @@ func (r *ring) takeOver(c *client, back wire.Record) {
 func TestHandOverGivesUp(t *testing.T) {
 	r := newRing(t)
 	r.startRooms()
-	s, _ := r.serverFor(func(c *Config) { c.DrainTimeout = 200 * time.Millisecond })
+	s, _ := r.serverFor(func(c *Config) { c.DrainTimeout = 3 * time.Second }) // a fifth of it for the word of the edge
 	asked := make(chan error, 1)
 	_ = s.OnConnection(func(s *Socket) {
 		go func() { // received below
@@ -212,7 +213,7 @@ func TestHandOverUnheard(t *testing.T) {
 	heard := mesh.Address{Kind: mesh.KindEdge, Instance: mesh.NewInstanceID()}
 	r := newRingHeardAs(t, self, heard)
 	r.startRooms()
-	s, _ := r.serverFor(func(c *Config) { c.DrainTimeout = 2 * time.Second }) // a fifth of it for the word of the edge that is heard
+	s, _ := r.serverFor(func(c *Config) { c.DrainTimeout = 10 * time.Second }) // a fifth of it for the word of the edge that is heard
 	_ = s.OnConnection(func(s *Socket) {
 		s.OnDisconnect(func(d Disconnect) { t.Errorf("disconnected: %+v", d) })
 	})

@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"context"
 	"testing"
 	"time"
 )
@@ -33,4 +34,21 @@ func receive[T any](tb testing.TB, what string, c <-chan T) T {
 		tb.Fatalf("%s: nothing within %v", what, patience)
 	}
 	return v
+}
+
+// flushAll is Server.Flush for what must be confirmed.
+func flushAll(tb testing.TB, s *Server) error {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
+	defer cancel()
+	return s.Flush(ctx)
+}
+
+// idle reports whether no socket has something to do.
+func idle(s *Server) bool { return s.workers.wait(canceled()) == 0 }
+
+func canceled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
 }

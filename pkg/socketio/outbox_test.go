@@ -24,7 +24,7 @@ func TestNoRooms(t *testing.T) {
 	if err := s.Volatile().Emit("e"); err != nil { // dropped
 		t.Errorf("volatile: %v", err)
 	}
-	if err := s.Flush(t.Context()); err != nil { // nothing was accepted
+	if err := flushAll(t, s); err != nil { // nothing was accepted
 		t.Errorf("flush: %v", err)
 	}
 	r.startRooms()
@@ -49,7 +49,7 @@ func TestEmitWaitsForRooms(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := s.Flush(t.Context()); err != nil {
+	if err := flushAll(t, s); err != nil {
 		t.Error(err)
 	}
 	eventually(t, "nobody waits", func() bool { return s.out.waiting.Load() == 0 })
@@ -59,6 +59,10 @@ func TestWindow(t *testing.T) {
 	r := newRing(t)
 	r.startRooms()
 	s, _ := r.serverFor(short, func(c *Config) { c.OperationWindow = 1000 })
+	for _, ns := range []string{"/", other(t, "/")} {
+		p := &s.out.parts[s.Of(ns).partition]
+		eventually(t, "rooms is known", func() bool { return !p.ownerNow().Instance.IsZero() })
+	}
 	r.mu.Lock()
 	r.hold = true
 	r.mu.Unlock()
@@ -81,7 +85,7 @@ func TestWindow(t *testing.T) {
 		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
 	}
 	r.release()
-	if err := s.Flush(t.Context()); err != nil {
+	if err := flushAll(t, s); err != nil {
 		t.Error(err)
 	}
 	if err := s.Emit("e", "small"); err != nil {
@@ -140,7 +144,7 @@ func TestWaitersKeepTheirTurn(t *testing.T) {
 	if seen != n*(n-1)/2 {
 		t.Errorf("not every waiter was served once: sum %d", seen)
 	}
-	if err := s.Flush(t.Context()); err != nil {
+	if err := flushAll(t, s); err != nil {
 		t.Error(err)
 	}
 }
@@ -149,7 +153,7 @@ func TestRoomsDie(t *testing.T) {
 	r := newRing(t)
 	r.startRooms()
 	s, failures := r.serverFor()
-	if err := errors.Join(s.Emit("e"), s.Flush(t.Context())); err != nil {
+	if err := errors.Join(s.Emit("e"), flushAll(t, s)); err != nil {
 		t.Fatal(err)
 	}
 	r.mu.Lock()
@@ -159,7 +163,7 @@ func TestRoomsDie(t *testing.T) {
 		t.Fatal(err)
 	}
 	flushed := make(chan error, 1)
-	go func() { flushed <- s.Flush(t.Context()) }() // receive waits
+	go func() { flushed <- flushAll(t, s) }() // receive waits
 	eventually(t, "flush waiting", func() bool {
 		p := &s.out.parts[s.Of("/").partition]
 		p.mu.Lock()
@@ -185,8 +189,8 @@ func TestRoomsDie(t *testing.T) {
 	if n, err := s.Count(t.Context()); n != 0 || err != nil {
 		t.Errorf("count: %d, %v", n, err)
 	}
-	_ = s.Flush(t.Context()) // one of the partitions may have failed before anybody waited for it
-	if err := s.Flush(t.Context()); err != nil {
+	_ = flushAll(t, s) // one of the partitions may have failed before anybody waited for it
+	if err := flushAll(t, s); err != nil {
 		t.Errorf("a failure is reported twice: %v", err)
 	}
 }
@@ -209,10 +213,10 @@ func TestLinkBreaks(t *testing.T) {
 	r.mu.Lock()
 	r.hold = false
 	r.mu.Unlock()
-	if err := s.Flush(t.Context()); !errors.Is(err, ErrLost) {
+	if err := flushAll(t, s); !errors.Is(err, ErrLost) {
 		t.Errorf("got %v, want %v", err, ErrLost)
 	}
-	if err := errors.Join(s.Emit("on a new link"), s.Flush(t.Context())); err != nil {
+	if err := errors.Join(s.Emit("on a new link"), flushAll(t, s)); err != nil {
 		t.Error(err)
 	}
 	if n, err := s.Count(t.Context()); n != 0 || err != nil {
@@ -259,7 +263,7 @@ func TestTooLarge(t *testing.T) {
 	r2 := newRing(t)
 	r2.startRooms()
 	s2, _ := r2.serverFor()
-	if err := errors.Join(s2.Emit("e", make([]byte, maxPacket-100)), s2.Flush(t.Context())); err != nil {
+	if err := errors.Join(s2.Emit("e", make([]byte, maxPacket-100)), flushAll(t, s2)); err != nil {
 		t.Errorf("the largest packet: %v", err)
 	}
 }
@@ -276,7 +280,7 @@ func TestClosed(t *testing.T) {
 	if err := receive(t, "emit", done); !errors.Is(err, ErrClosed) {
 		t.Errorf("got %v, want %v", err, ErrClosed)
 	}
-	for _, err := range []error{s.Emit("e"), s.Flush(t.Context()), s.Run(t.Context())} {
+	for _, err := range []error{s.Emit("e"), flushAll(t, s), s.Run(t.Context())} {
 		if !errors.Is(err, ErrClosed) {
 			t.Errorf("got %v, want %v", err, ErrClosed)
 		}

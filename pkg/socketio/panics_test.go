@@ -47,7 +47,7 @@ func TestRefusalsThatPanic(t *testing.T) {
 			if refusal.GetMessage() != c.message || len(refusal.GetData()) > 0 {
 				t.Errorf("got %v, want %q", &refusal, c.message)
 			}
-			eventually(t, "forgotten", func() bool { return s.sockets.len() == 0 && s.workers.wait(t.Context()) == 0 })
+			eventually(t, "forgotten", func() bool { return s.sockets.len() == 0 && idle(s) })
 			if !c.wordless {
 				err := receive(t, "the report", failures)
 				if panicked := (*PanicError)(nil); errors.As(err, &panicked) != c.panics {

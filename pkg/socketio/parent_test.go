@@ -145,8 +145,9 @@ func TestOneChildForTwoClients(t *testing.T) {
 	})
 	run(t, s)
 	a, b := r.knock(s, "/x"), r.knock(s, "/x")
-	<-asked
-	<-asked
+	for range 2 {
+		receive(t, "the question", asked)
+	}
 	close(answer)
 	for _, c := range []*client{a, b} { // NSP-022: both are in
 		c.expect(wire.KindEmit)
@@ -188,15 +189,14 @@ func TestCleanupOfChildren(t *testing.T) {
 			static := r.join(s, "/static")
 			r.join(s, "/dyn-static").leave(ReasonTransportClose)
 			static.leave(ReasonTransportClose)
-			eventually(t, "only one is left", func() bool { return s.sockets.len() == 1 && s.workers.wait(t.Context()) == 0 })
+			eventually(t, "only one is left", func() bool { return s.sockets.len() == 1 && idle(s) })
 			if want := map[bool]int{false: 3, true: 2}[cleanup]; len(p.Children()) != want { // NSP-026, NSP-028: others stay
 				t.Errorf("got %d children, want %d", len(p.Children()), want)
 			}
 			b.leave(ReasonTransportClose)
-			eventually(t, "none is left", func() bool { return s.sockets.len() == 0 && s.workers.wait(t.Context()) == 0 })
-			if want := map[bool]int{false: 3, true: 1}[cleanup]; len(p.Children()) != want { // NSP-024, NSP-028
-				t.Errorf("got %d children, want %d", len(p.Children()), want)
-			}
+			eventually(t, "none is left", func() bool { return s.sockets.len() == 0 && idle(s) })
+			stay := map[bool]int{false: 3, true: 1}[cleanup] // NSP-024, NSP-028
+			eventually(t, fmt.Sprint(stay, " children"), children(stay))
 			if s.announced["/static"] != s.Of("/static") || s.announced["/dyn-static"] != s.Of("/dyn-static") { // NSP-028: never removed
 				t.Error("a static namespace was removed")
 			}
@@ -267,7 +267,7 @@ func TestAskChildren(t *testing.T) {
 	clients[2].expect(wire.KindAsk)
 	asks := make(chan packet, 1)
 	go func() { // received below
-		q := <-clients[0].got
+		q := receive(t, "the question", clients[0].got)
 		clients[0].acknowledge(q.ack, 1)
 		asks <- q
 	}()
@@ -277,7 +277,7 @@ func TestAskChildren(t *testing.T) {
 		}
 		break // the other child's end does not come
 	}
-	<-asks
+	receive(t, "the question", asks)
 	eventually(t, "nobody waits", func() bool {
 		s.asks.mu.Lock()
 		defer s.asks.mu.Unlock()

@@ -22,10 +22,10 @@ import (
 	"github.com/siomesh/siomesh/internal/mesh/wire"
 )
 
-// fast is presence for tests: it gives its verdicts soon.
+// fast is presence for tests: it knows soon who is there, and a suspect that is slow has the time to be heard.
 func fast() presence.Config {
 	return presence.Config{
-		Interval: 20 * time.Millisecond, SuspectFor: 200 * time.Millisecond, DeadAfter: 3 * time.Second,
+		Interval: 20 * time.Millisecond, SuspectFor: 3 * time.Second, DeadAfter: 3 * time.Second,
 		ProbeTimeout: 3 * time.Second, Settle: 10 * time.Millisecond,
 	}
 }
@@ -237,7 +237,7 @@ func (d *roomsDouble) repeat(to mesh.Address, why error) {
 	d.EndFrame()
 }
 
-// Record applies an operation as rooms and the edge would.
+// Record takes an operation as rooms and the edge would.
 func (d *roomsDouble) Record(from mesh.Address, r *wire.Record) error {
 	if string(r.Namespace) == "/poison" {
 		d.ring.lock(func() { d.ring.lose = false })
@@ -247,10 +247,6 @@ func (d *roomsDouble) Record(from mesh.Address, r *wire.Record) error {
 	if d.loses(of, r) {
 		return nil
 	}
-	d.told.mu.Lock()
-	d.told.owed.add(from, r.Partition, r.Op)
-	d.told.taken++
-	d.told.mu.Unlock()
 	if last, ok := d.last[of]; ok && r.Op != last+1 {
 		d.ring.tb.Errorf("operation %d follows %d", r.Op, last)
 	}
@@ -258,6 +254,18 @@ func (d *roomsDouble) Record(from mesh.Address, r *wire.Record) error {
 	if want := mesh.Partition(string(r.Namespace)); r.Partition != want || r.PartitionEpoch != 1 {
 		d.ring.tb.Errorf("partition %d epoch %d, want %d epoch 1", r.Partition, r.PartitionEpoch, want)
 	}
+	if err := d.apply(from, r); err != nil {
+		return err
+	}
+	d.told.mu.Lock() // only now: it may be confirmed at once
+	defer d.told.mu.Unlock()
+	d.told.owed.add(from, r.Partition, r.Op)
+	d.told.taken++
+	return nil
+}
+
+// apply applies an operation.
+func (d *roomsDouble) apply(from mesh.Address, r *wire.Record) error {
 	d.ring.mu.Lock()
 	defer d.ring.mu.Unlock()
 	switch r.Kind {

@@ -49,7 +49,7 @@ func TestWatchIsSaidToEveryOwner(t *testing.T) {
 	if err := receive(t, "an error", failures); !errors.Is(err, ErrRoomEvents) {
 		t.Errorf("got %v", err)
 	}
-	if err := s.Flush(t.Context()); err != nil { // the watch is confirmed
+	if err := flushAll(t, s); err != nil { // the watch is confirmed
 		t.Error(err)
 	}
 	r.stopRooms()
@@ -62,7 +62,7 @@ func TestWatchIsSaidToEveryOwner(t *testing.T) {
 	off()
 	tell("j", "b", "1", "l", "b", "1")
 	expect("leave b 1")
-	if err := s.Flush(t.Context()); err != nil {
+	if err := flushAll(t, s); err != nil {
 		t.Error(err)
 	}
 	if !watched() {
@@ -82,7 +82,7 @@ func TestWatchEnds(t *testing.T) {
 			if err := s.Of("/x").Emit("behind"); err != nil {
 				t.Error(err)
 			}
-			if err := s.Flush(t.Context()); err != nil {
+			if err := flushAll(t, s); err != nil {
 				t.Error(err)
 			}
 			r.lock(func() {
@@ -132,7 +132,7 @@ func TestSeries(t *testing.T) {
 	q.put(0, 0)
 	q.put(6, 1)
 	close(hold)
-	<-done
+	receive(t, "the last", done)
 	q.workers.close()
 	if fmt.Sprint(got) != "[99 1 2 5]" || drops != 2 {
 		t.Errorf("got %v, %d drops", got, drops)

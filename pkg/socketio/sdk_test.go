@@ -155,7 +155,7 @@ func TestMiddlewares(t *testing.T) {
 		t.Errorf("got %v, want a panic with its stack", err)
 	}
 	eventually(t, "refused sockets forgotten", func() bool { return s.sockets.len() == 1 })
-	eventually(t, "idle", func() bool { return s.workers.wait(t.Context()) == 0 })
+	eventually(t, "idle", func() bool { return idle(s) })
 	close(order)
 	for _, want := range []string{"first", "last", "connection", "first", "first", "first"} { // MID-001, MID-003, MID-005
 		if got := <-order; got != want {
@@ -198,7 +198,7 @@ func TestClientLeavesDuringMiddleware(t *testing.T) {
 	c.leave("transport close")
 	eventually(t, "gone", socket.gone.Load)
 	close(resume)
-	eventually(t, "forgotten", func() bool { return s.sockets.len() == 0 && s.workers.wait(t.Context()) == 0 })
+	eventually(t, "forgotten", func() bool { return s.sockets.len() == 0 && idle(s) })
 	if n := len(c.got); n > 0 {
 		t.Errorf("the client got %d packets", n)
 	}

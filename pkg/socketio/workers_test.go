@@ -24,15 +24,9 @@ func TestWorkersKeepFewGoroutines(t *testing.T) {
 	for range n { // all at once: sockets never wait for one another
 		receive(t, "a handler", entered)
 	}
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if got := s.workers.wait(ended); got != n {
-		t.Errorf("%d sockets at work, want %d", got, n)
-	}
+	eventually(t, "all at work", func() bool { return s.workers.wait(canceled()) == n }) // and no other worker goes on
 	close(resume)
-	if got := s.workers.wait(t.Context()); got != 0 {
-		t.Errorf("%d sockets at work, want none", got)
-	}
+	eventually(t, "none at work", func() bool { return idle(s) })
 	eventually(t, "goroutines kept", func() bool {
 		s.workers.mu.Lock()
 		defer s.workers.mu.Unlock()
