@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/siomesh/siomesh/internal/freeport"
 )
 
 const (
@@ -202,14 +204,8 @@ func until(tb testing.TB, within time.Duration, what string, holds func() bool) 
 func freeAddrs(tb testing.TB, n int) []string {
 	tb.Helper()
 	addrs := make([]string, n)
-	var lc net.ListenConfig
 	for i := range addrs {
-		ln, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			tb.Fatal(err)
-		}
-		defer ln.Close() // only after all were chosen, so that they differ
-		addrs[i] = ln.Addr().String()
+		addrs[i] = freeport.Address(tb)
 	}
 	return addrs
 }

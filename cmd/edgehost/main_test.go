@@ -14,24 +14,15 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 	"go.uber.org/goleak"
+
+	"github.com/siomesh/siomesh/internal/freeport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// free returns an address that nobody listens on.
-func free(t *testing.T) string {
-	t.Helper()
-	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
 // The floor joins and broadcasts as siobench expects it of a server, and gives account of itself.
 func TestFloor(t *testing.T) {
-	h := host{floor: true, listen: free(t), internal: free(t)}
+	h := host{floor: true, listen: freeport.Address(t), internal: freeport.Address(t)}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- h.serve(ctx, slog.New(slog.DiscardHandler)) }() // received below

@@ -132,28 +132,40 @@ const open = "GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\
 
 // A client that does not get to the end of its header, of a first request and of a later one.
 func TestSlowHeaders(t *testing.T) {
-	f := startFront(t, engine.Config{}, "--header-timeout=50ms")
-	for _, first := range []string{"", open} {
-		l := f.call(first + "GET /engine.io/ HTTP/1.1\r\nHost: x\r\nX-Slow")
-		if first != "" {
-			l.want(200)
-		}
+	t.Parallel()
+	const part = "GET /engine.io/ HTTP/1.1\r\nHost: x\r\nX-Slow"
+	f := startFront(t, engine.Config{}, "--header-timeout=2s") // which includes what the test takes to write a whole one
+	first, behind, later := f.call(part), f.call(open+part), f.call(open)
+	silent := f.call("") // says nothing at all
+	behind.want(200)
+	later.want(200)
+	_, _ = io.WriteString(later.conn, part) // the end shows below
+	for _, l := range []*line{first, behind, later, silent} {
 		l.wantEnd()
 	}
-	f.call("").wantEnd() // one that says nothing at all
-	l := f.call(open)
-	l.want(200)
-	_, _ = io.WriteString(l.conn, "GET /engine.io/ HTTP/1.1\r\nHost: x\r\nX-Slow") // the end shows below
-	l.wantEnd()
 	f.wantUnread("header_timeout", 3)
 	f.wantUnread("idle", 1) // the later request came with the first, so that nobody has read a byte of it since
 }
 
 // A client that does not get to the end of its body: in a session, where nobody reads it, and in the page.
 func TestSlowBody(t *testing.T) {
-	f := startFront(t, engine.Config{BodyTimeout: 50 * time.Millisecond}, "--header-timeout=50ms")
+	t.Parallel()
+	f := startFront(t, engine.Config{BodyTimeout: 50 * time.Millisecond}, "--header-timeout=2s")
 	sid, _, _ := strings.Cut(strings.TrimPrefix(f.call(open).want(200), `0{"sid":"`), `"`)
 	post := "POST /engine.io/?EIO=4&transport=polling&sid=%s HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n4x"
+	type slow struct {
+		*line
+		status int
+	}
+	var lines []slow // they wait at the same time
+	for request, status := range map[string]int{
+		fmt.Sprintf(post, "nobody"):                                                                    400,
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n":                                     200,
+		"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx":                        200,
+		"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\nConnection: upgrade\r\nContent-Length: 10\r\n\r\n": 200,
+	} {
+		lines = append(lines, slow{f.call(request), status})
+	}
 	f.call(fmt.Sprintf(post, sid)).wantEnd()
 	select {
 	case reason := <-f.ended:
@@ -163,14 +175,8 @@ func TestSlowBody(t *testing.T) {
 	case <-time.After(patience):
 		t.Error("the session has not ended")
 	}
-	for request, status := range map[string]int{
-		fmt.Sprintf(post, "nobody"):                                                                    400,
-		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n":                                     200,
-		"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx":                        200,
-		"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\nConnection: upgrade\r\nContent-Length: 10\r\n\r\n": 200,
-	} {
-		l := f.call(request)
-		l.want(status)
+	for _, l := range lines {
+		l.want(l.status)
 		l.wantEnd()
 	}
 }
@@ -215,7 +221,9 @@ func TestUnreadableRequests(t *testing.T) {
 
 // A connection that is kept alive for nothing; neither a GET that waits nor a WebSocket is one.
 func TestIdleConnections(t *testing.T) {
-	f := startFront(t, engine.Config{PingInterval: 1200 * time.Millisecond}, "--idle-timeout=50ms", "--header-timeout=50ms")
+	t.Parallel()
+	f := startFront(t, engine.Config{PingInterval: 5 * time.Second}, "--idle-timeout=50ms", "--header-timeout=3s")
+	w := f.call(webSocket) // stays; its ping comes while the GET waits
 	l := f.call(open)
 	sid, _, _ := strings.Cut(strings.TrimPrefix(l.want(200), `0{"sid":"`), `"`)
 	l.wantEnd()
@@ -224,9 +232,9 @@ func TestIdleConnections(t *testing.T) {
 		t.Errorf("the GET that waits got %q, want a ping", got)
 	}
 	waiting.wantEnd() // the engine keeps such a connection by itself meanwhile, and gives it back
-	eventually(t, func() bool { return f.ln.open.Load() == 0 })
+	eventually(t, func() bool { return f.ln.open.Load() == 1 })
 	f.wantUnread("idle", 1) // the engine's own is no refusal
-	w := f.call(webSocket)
+
 	for _, want := range []string{"\x81", "\x81\x012"} { // the open packet, a ping
 		if got := w.frame(); !strings.HasPrefix(got, want) {
 			t.Errorf("frame %q, want %q", got, want)

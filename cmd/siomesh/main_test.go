@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/siomesh/siomesh/internal/freeport"
 	"github.com/siomesh/siomesh/internal/natstest"
 )
 
@@ -111,7 +111,7 @@ func TestUnknownVariable(t *testing.T) {
 func TestNoNATS(t *testing.T) {
 	nats, internal := freeAddress(t), freeAddress(t)
 	var c cli
-	c.Rooms.NATS, c.Rooms.NATSTimeout, c.Rooms.InternalListen = "nats://"+nats, 2*time.Second, internal
+	c.Rooms.NATS, c.Rooms.NATSTimeout, c.Rooms.InternalListen = "nats://"+nats, 6*time.Second, internal
 	var logged bytes.Buffer
 	ended := make(chan error, 1)
 	go func() { ended <- c.Rooms.run(t.Context(), slog.New(slog.NewTextHandler(&logged, nil))) }() // received below
@@ -169,16 +169,10 @@ func TestServices(t *testing.T) {
 	}
 }
 
-// freeAddress returns a loopback address nobody listens on at the moment.
+// freeAddress returns a loopback address nobody listens on.
 func freeAddress(tb testing.TB) string {
 	tb.Helper()
-	var lc net.ListenConfig
-	ln, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
+	return freeport.Address(tb)
 }
 
 // status returns the HTTP status of a GET, 0 if there is no answer.

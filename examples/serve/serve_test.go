@@ -3,7 +3,9 @@ package serve_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -80,7 +82,8 @@ func TestPlan(t *testing.T) {
 
 // A program serves its page and the mesh's endpoint on one address, and stops cleanly.
 func TestListen(t *testing.T) {
-	addr, internal := freeAddr(t), freeAddr(t)
+	addrs := freeAddrs(t, 2)
+	addr, internal := addrs[0], addrs[1]
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error, 1)
@@ -158,13 +161,20 @@ func get(tb testing.TB, url string) string {
 	return ""
 }
 
-func freeAddr(tb testing.TB) string {
+// freeAddrs returns addresses that nobody listens on, below the ports that the kernel may give to others in between.
+func freeAddrs(tb testing.TB, n int) (addrs []string) {
 	tb.Helper()
 	var lc net.ListenConfig
-	ln, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
+	for range 1000 {
+		ln, err := lc.Listen(tb.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
+		if err != nil {
+			continue // somebody else's
+		}
+		defer ln.Close() // only after all were chosen, so that they differ
+		if addrs = append(addrs, ln.Addr().String()); len(addrs) == n {
+			return addrs
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	tb.Fatal("no free port")
+	return nil
 }

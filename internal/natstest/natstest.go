@@ -84,17 +84,23 @@ func (s *Server) Restart() {
 
 func (s *Server) start() {
 	s.tb.Helper()
-	running, err := server.NewServer(s.options.Clone())
-	if err != nil {
-		s.tb.Fatalf("make NATS server: %v", err)
-	}
-	running.Start()
-	if !running.ReadyForConnections(patience) {
+	for end := time.Now().Add(patience); ; { // somebody else may have the port of a restart for a moment
+		running, err := server.NewServer(s.options.Clone())
+		if err != nil {
+			s.tb.Fatalf("make NATS server: %v", err)
+		}
+		running.Start()
+		if running.ReadyForConnections(time.Second) {
+			s.running = running
+			s.options.Port = port(running)
+			return
+		}
 		running.Shutdown()
-		s.tb.Fatalf("NATS server at %s not ready in %v", s.address(), patience)
+		running.WaitForShutdown()
+		if time.Now().After(end) {
+			s.tb.Fatalf("NATS server at %s not ready in %v", s.address(), patience)
+		}
 	}
-	s.running = running
-	s.options.Port = port(running)
 }
 
 func (s *Server) address() string {

@@ -16,17 +16,20 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestRunServesUntilTheTestEnds(t *testing.T) {
-	var url string
+	var url, id string
 	t.Run("inner", func(t *testing.T) {
 		url = natstest.Run(t)
 		conn := connect(t, url)
 		if err := conn.Flush(); err != nil {
 			t.Errorf("flush: %v", err)
 		}
+		id = conn.ConnectedServerId()
 	})
 	if conn, err := nats.Connect(url); err == nil {
+		if conn.ConnectedServerId() == id { // else another one got its port
+			t.Errorf("server at %s still runs after its test", url)
+		}
 		conn.Close()
-		t.Errorf("server at %s still runs after its test", url)
 	}
 }
 

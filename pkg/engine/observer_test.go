@@ -313,13 +313,20 @@ func TestObserveServerClose(t *testing.T) {
 	n := &notes{tb: t}
 	e := newEnv(t, Config{}, observing(n))
 	c := e.openPolling()
+	eventually(t, "drain of the handshake", func() bool { // the client has the answer before that
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if !slices.Contains(n.got, "drain") {
+			return false
+		}
+		n.got = nil
+		return true
+	})
 	if err := c.p.s.Send(text("lost")); err != nil {
 		t.Fatal(err)
 	}
 	c.p.s.Close()
-	n.mu.Lock()
-	n.got = nil
-	n.mu.Unlock()
+	n.want("create message(lost)")
 	e.close()
 	c.p.waitClosed(ForcedClose)
 	n.want("close forced close, <nil>, message(lost)") // EVT-005

@@ -35,11 +35,12 @@ func (c *rawPoll) ends() {
 // Between a parked GET and the next request the connection is idle, not one whose header is on its way: a balancer that keeps
 // connections relies on the idle time.
 func TestParkedPollThenIdle(t *testing.T) {
+	t.Parallel()
 	for name, tls := range map[string]bool{"TCP": false, "TLS": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := newEnv(t, Config{}, options{tls: tls, server: func(hs *http.Server) {
-				hs.ReadHeaderTimeout, hs.IdleTimeout = 300*time.Millisecond, 1500*time.Millisecond
+				hs.ReadHeaderTimeout, hs.IdleTimeout = 2*time.Second, 6*time.Second
 			}})
 			c := e.openRawPoll()
 			for range 2 {
@@ -47,7 +48,7 @@ func TestParkedPollThenIdle(t *testing.T) {
 				c.waitParked()
 				send(t, c.p.s, "late")
 				c.answered("4late")
-				c.quiet(500 * time.Millisecond)
+				c.quiet(2500 * time.Millisecond)
 			}
 			c.ends()
 		})
@@ -65,15 +66,13 @@ func TestParkedPollThenEnd(t *testing.T) {
 	}
 	send(t, idle.p.s, "late")
 	idle.answered("4late")
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	if err := e.srv.Close(ctx); err != nil {
-		t.Fatalf("Close: %v", err)
-	}
+	e.close()
 	idle.ends()
 	waiting.answered("1")
 	waiting.ends()
 	e.http.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second) // net/http takes a new connection for idle after 5 s
+	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}

@@ -212,8 +212,9 @@ func TestRelayedUpgradeFails(t *testing.T) {
 
 // The heartbeat goes on where it was, and a session that is silent ends.
 func TestMovedHeartbeat(t *testing.T) {
+	t.Parallel()
 	o := options{peer: func(p *peer) { p.state = `1` }}
-	p := newPair(t, Config{PingInterval: 200 * time.Millisecond, PingTimeout: 300 * time.Millisecond}, o)
+	p := newPair(t, Config{PingInterval: 200 * time.Millisecond, PingTimeout: 3 * time.Second}, o)
 	c := p.visitor()
 	w := c.probe()
 	w.send("5")

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/siomesh/siomesh/internal/freeport"
 	"github.com/siomesh/siomesh/internal/siotest"
 	"github.com/siomesh/siomesh/pkg/siomesh"
 	"github.com/siomesh/siomesh/pkg/socketio"
@@ -96,7 +97,7 @@ func listen(t *testing.T, address string) net.Listener {
 
 // TestStandalone: a mesh with a port of its own; it ends with all clients, and another can listen there.
 func TestStandalone(t *testing.T) {
-	address := "127.0.0.1:0"
+	address := freeport.Address(t)
 	for range 3 {
 		m := newMesh(t, siomesh.Config{})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -104,7 +105,6 @@ func TestStandalone(t *testing.T) {
 		ln := listen(t, address)                  // SRV-001: the port is free again
 		go func() { ended <- m.Serve(ctx, ln) }() // received below
 		<-m.Ready()
-		address = ln.Addr().String()
 		base := "http://" + address
 		talk(t, way{url: base}) // SRV-007
 		if status, _ := get(t, http.DefaultClient, base+"/"); status != http.StatusNotFound {

@@ -25,7 +25,7 @@ func TestSilentAtTheDeadline(t *testing.T) {
 		ctx, cancel := context.WithDeadline(t.Context(), deadline)
 		defer cancel()
 		k.update(func() {})
-		var want error = ErrDisconnected
+		want := ErrDisconnected
 		if name == "passed" {
 			want = ErrTimeout
 		}
@@ -55,7 +55,9 @@ func (l late) Err() error {
 
 // TestAnswerAtTheDeadline shows that answers which come as the time ends are not lost.
 func TestAnswerAtTheDeadline(t *testing.T) {
-	_, s, _, _ := serve(t, nothing)
+	r, s, _, _ := serve(t, nothing)
+	c := r.join(s, "/")
+	eventually(t, "rooms is known", func() bool { return c.credited() && unconfirmed(s) == 0 })
 	ctx := late{context.Background(), make(chan struct{})}
 	type result struct {
 		replies []ServerReply
