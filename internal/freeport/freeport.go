@@ -15,8 +15,8 @@ import (
 
 // The kernel gives away ports from 32768 on Linux, from 49152 elsewhere.
 const (
-	first = 20000
-	count = 12000
+	firstPort = 20000
+	ports     = 12000
 )
 
 // tries is plenty: most of the ports are free.
@@ -31,7 +31,7 @@ type test interface {
 //nolint:gochecknoglobals // of the process, as ports are
 var given struct {
 	mu    sync.Mutex
-	ports map[int]bool // guarded by mu
+	taken map[int]bool // guarded by mu
 }
 
 // Address returns a loopback address, "127.0.0.1:PORT", that nobody listens on, and never the same one twice in a process.
@@ -40,12 +40,12 @@ func Address(tb test) string {
 	tb.Helper()
 	given.mu.Lock()
 	defer given.mu.Unlock()
-	if given.ports == nil {
-		given.ports = map[int]bool{}
+	if given.taken == nil {
+		given.taken = map[int]bool{}
 	}
 	for range tries {
-		port := first + rand.IntN(count) //nolint:gosec // no secret
-		if given.ports[port] {
+		port := firstPort + rand.IntN(ports) //nolint:gosec // no secret
+		if given.taken[port] {
 			continue
 		}
 		address := fmt.Sprintf("127.0.0.1:%d", port)
@@ -54,9 +54,9 @@ func Address(tb test) string {
 			continue // somebody else's
 		}
 		_ = ln.Close() // it was never used
-		given.ports[port] = true
+		given.taken[port] = true
 		return address
 	}
-	tb.Fatalf("no free port from %d to %d in %d tries", first, first+count-1, tries)
+	tb.Fatalf("no free port from %d to %d in %d tries", firstPort, firstPort+ports-1, tries)
 	return ""
 }

@@ -19,8 +19,8 @@ func TestAddress(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if port := int(at.Port()); at.Addr() != netip.MustParseAddr("127.0.0.1") || port < first || port >= first+count {
-			t.Errorf("got %s, want a port of 127.0.0.1 from %d, below %d", address, first, first+count)
+		if port := int(at.Port()); at.Addr() != netip.MustParseAddr("127.0.0.1") || port < firstPort || port >= firstPort+ports {
+			t.Errorf("got %s, want a port of 127.0.0.1 from %d, below %d", address, firstPort, firstPort+ports)
 		}
 		for range 2 {
 			ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
@@ -41,10 +41,10 @@ func (r *refusal) Fatalf(string, ...any) { r.failed = true }
 // Without a port left the test fails.
 func TestNoneLeft(t *testing.T) {
 	given.mu.Lock()
-	before := given.ports
-	given.ports = map[int]bool{}
-	for port := first; port < first+count; port++ {
-		given.ports[port] = true
+	before := given.taken
+	given.taken = map[int]bool{}
+	for port := firstPort; port < firstPort+ports; port++ {
+		given.taken[port] = true
 	}
 	given.mu.Unlock()
 	var r refusal
@@ -52,6 +52,6 @@ func TestNoneLeft(t *testing.T) {
 		t.Errorf("got %q, failed %v, want a failure", got, r.failed)
 	}
 	given.mu.Lock()
-	given.ports = before
+	given.taken = before
 	given.mu.Unlock()
 }

@@ -88,8 +88,8 @@ func (s *Session) Transport() string {
 	return Polling
 }
 
-// Closing reports whether the session has ended or is about to: after Close, or since the client has closed it, while the GET is
-// waited for that its close packet may have overtaken.
+// Closing reports whether the session has ended or is about to: after Close, or since the
+// client has closed it, while the GET is waited for that its close packet may have overtaken.
 func (s *Session) Closing() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -31,7 +31,7 @@ func (r Reply) Args() Args { return r.args }
 // MissingError says that clients did not acknowledge a broadcast.
 type MissingError struct {
 	SocketIDs []string // of those that are known to have been asked, sorted
-	Err       error    // ErrTimeout; ErrDisconnected if all of them have left or could not be asked; or what ended the wait
+	Err       error    // ErrTimeout; ErrDisconnected if all of them were known in time to have left, or not to be asked; or what ended the wait
 }
 
 // Error returns the text of Err, which for a timeout is the reference's, and how many are missing.
@@ -75,7 +75,7 @@ func (b BroadcastOperator) EachAck(ctx context.Context, event string, args ...an
 			return
 		}
 		for {
-			over := server.wait(ctx, k.wake)
+			over := server.await(ctx, k.wake)
 			replies, end, missing := k.take(over)
 			for _, r := range replies {
 				if !yield(r, nil) {
@@ -159,16 +159,16 @@ func missingOf(all []error) error {
 	return &missing
 }
 
-// wait waits until something has happened, and returns why to wait no longer. What has happened by the deadline and is seen
-// later comes with ErrTimeout, though the timer of ctx may be late too.
-func (s *Server) wait(ctx context.Context, wake <-chan struct{}) (over error) {
+// await waits until something has happened, and returns why to wait no longer. What has happened by the deadline and is seen
+// later comes with ErrTimeout, though the timer of ctx may be late too. ctx must have a deadline.
+func (s *Server) await(ctx context.Context, wake <-chan struct{}) (over error) {
 	select {
 	case <-wake:
 	case <-s.out.closed:
 		return ErrClosed
 	case <-ctx.Done():
 	}
-	deadline, _ := ctx.Deadline() // there is one
+	deadline, _ := ctx.Deadline()
 	switch cause := context.Cause(ctx); {
 	case cause == nil && time.Now().Before(deadline):
 		return nil
@@ -214,7 +214,7 @@ func (s *RemoteSocket) Timeout(d time.Duration) RemoteEmitter {
 }
 
 // EmitWithAck sends an event to the client and waits for its acknowledgement, of which the first argument comes back (BRO-027,
-// CLU-010). It returns ErrTimeout when the Timeout has passed, and ErrDisconnected if the client has left.
+// CLU-010). It returns ErrTimeout when the Timeout has passed, and ErrDisconnected if the client has left before.
 func (e RemoteEmitter) EmitWithAck(ctx context.Context, event string, args ...any) (Args, error) {
 	replies, err := e.to.EmitWithAck(ctx, event, args...)
 	var missing *MissingError

@@ -2,7 +2,7 @@ package socketio
 
 import (
 	"bytes"
-	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -195,10 +195,15 @@ func (k *ask) take(over error) (replies []Reply, end bool, missing *MissingError
 	case k.failure != nil:
 		return replies, true, &MissingError{SocketIDs: k.missing(), Err: k.failure}
 	case complete:
-		if ids := k.missing(); len(ids) > 0 {
-			return replies, true, &MissingError{SocketIDs: ids, Err: cmp.Or(over, ErrDisconnected)}
+		ids := k.missing()
+		switch {
+		case len(ids) == 0:
+			return replies, true, nil
+		case errors.Is(over, ErrTimeout): // they may have been asked no longer than that, and be there
+			return replies, true, &MissingError{SocketIDs: ids, Err: over}
+		default:
+			return replies, true, &MissingError{SocketIDs: ids, Err: ErrDisconnected}
 		}
-		return replies, true, nil
 	case over != nil:
 		return replies, true, &MissingError{SocketIDs: k.missing(), Err: over}
 	default:

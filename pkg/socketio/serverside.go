@@ -122,7 +122,7 @@ func (n *Namespace) ServerSideEmitWithAck(ctx context.Context, event string, arg
 		return nil, err
 	}
 	for {
-		over := server.wait(ctx, k.wake)
+		over := server.await(ctx, k.wake)
 		replies, missing, complete, failure := k.state()
 		switch {
 		case complete:

@@ -29,7 +29,7 @@ func TestSilentAtTheDeadline(t *testing.T) {
 		if name == "passed" {
 			want = ErrTimeout
 		}
-		_, end, missing := k.take(s.wait(ctx, k.wake))
+		_, end, missing := k.take(s.await(ctx, k.wake))
 		if !end || missing == nil || !errors.Is(missing, want) {
 			t.Errorf("deadline %s: got %v, %v, want %v", name, end, missing, want)
 		}

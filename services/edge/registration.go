@@ -167,7 +167,8 @@ func (s *Service) roomsLinkBroke(l *link.Link, err error) {
 	s.mu.Lock()
 	current := s.rooms != nil && *s.rooms == l.To() && !s.stopping.Load()
 	s.mu.Unlock()
-	if current && !errors.Is(err, link.ErrStopped) {
+	dead := errors.Is(err, link.ErrPeerDead) && s.peers.Dead(l.To().Instance) // roomsDied sees to it
+	if current && !dead && !errors.Is(err, link.ErrStopped) {
 		s.log.Warn("link to rooms broke", slog.Any("err", err))
 		s.reset()
 	}

@@ -166,6 +166,35 @@ func TestNoResponders(t *testing.T) {
 	})
 }
 
+// TestBackBeforeTheVerdict shows that the word of somebody's death breaks no link that was opened since it is back.
+func TestBackBeforeTheVerdict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		to := address(mesh.KindApp)
+		var e *Endpoint
+		back := make(chan *Link, 1)
+		e, _ = run(t, bus.NewMemory(), mesh.KindEdge, newCollector(), Config{
+			NoResponders: func(id mesh.InstanceID) (dead bool) {
+				if len(back) == 0 {
+					e.Drop(id) // presence says that it is dead, and then that it is there
+					back <- e.Link(to)
+					return true
+				}
+				return false
+			},
+		})
+		l := e.Link(to)
+		if _, err := l.Append(numbered(0, 8)); err != nil {
+			t.Fatal(err)
+		}
+		l.Flush()
+		fresh := <-back
+		synctest.Wait()
+		if err := fresh.Broken(); err != nil || !errors.Is(l.Broken(), ErrPeerDead) {
+			t.Errorf("the new link: %v, the old one: %v, want only that broken", err, l.Broken())
+		}
+	})
+}
+
 func TestForeignMessagesAreCounted(t *testing.T) {
 	metrics := &Metrics{}
 	c := newCollector()

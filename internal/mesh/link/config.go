@@ -34,7 +34,7 @@ type Config struct {
 	// while it does not. nil means always. Called from the endpoint's ticker.
 	Healthy func(mesh.InstanceID) bool
 	// NoResponders is told, on the reader goroutine, that nobody subscribes where an instance should be, and says whether it is known
-	// to be dead: then it is dropped, since its link was opened after, or while, it died. It must not block.
+	// to be dead: then the link to it breaks with ErrPeerDead, as one does that was opened while it died. It must not block.
 	NoResponders func(mesh.InstanceID) (dead bool)
 	// Metrics counts what happens; nil counts nothing.
 	Metrics *Metrics

@@ -67,8 +67,11 @@ func (e *Endpoint) notice(subject string) {
 		return
 	}
 	e.cfg.Metrics.NoResponders.Add(1)
+	links := e.linksTo(id) // before it is asked: one that is opened later may be to an instance that is back
 	if e.cfg.NoResponders(id) {
-		e.Drop(id)
+		for _, l := range links {
+			l.end(ErrPeerDead)
+		}
 	}
 }
 

@@ -52,22 +52,23 @@ type Service struct {
 	cfg  Config
 	id   string
 
-	slots chan struct{} // one token for each request that is handled
-	ready chan struct{}
+	slots     chan struct{} // one token for each request that is handled
+	answering chan struct{} // one token for each that is being answered
+	ready     chan struct{}
 
 	mu      sync.Mutex
 	started time.Time                       // guarded by mu, like all below
 	stats   map[string]*micro.EndpointStats // by name of the endpoint
 	bytes   int                             // of the requests that are handled
 	ended   bool
-	running sync.WaitGroup // the goroutines of requests; each holds a slot until it answers
+	running sync.WaitGroup // the goroutines of requests; each holds a slot while it is handled, and then a place in answering
 }
 
 // New returns a service that answers nothing before Run. The connection stays the caller's.
 func New(conn *nats.Conn, log *slog.Logger, cfg Config) *Service {
 	s := &Service{
 		conn: conn, log: log, cfg: cfg, id: mesh.NewInstanceID().String(),
-		slots: make(chan struct{}, cfg.Concurrency), ready: make(chan struct{}),
+		slots: make(chan struct{}, cfg.Concurrency), answering: make(chan struct{}, cfg.Concurrency), ready: make(chan struct{}),
 		started: time.Now().UTC(), stats: map[string]*micro.EndpointStats{},
 	}
 	for _, e := range cfg.Endpoints {
@@ -199,15 +200,19 @@ func (s *Service) take(ctx context.Context, endpoint string, m *nats.Msg) {
 		return
 	}
 	s.running.Go(func() { // Run waits
+		defer func() { <-s.answering }()
 		s.finish(endpoint, m, s.handle(ctx, endpoint, m.Data), begun)
 	})
 }
 
 // handle gives up the slot and the bytes of a request before it is answered: who asks again then is not refused because of it.
+// But while as many answers are being sent as requests may be handled, it waits.
 func (s *Service) handle(ctx context.Context, endpoint string, data []byte) Answer {
 	defer func() { <-s.slots }()
 	defer s.release(len(data))
-	return s.cfg.Handle(ctx, endpoint, data)
+	a := s.cfg.Handle(ctx, endpoint, data)
+	s.answering <- struct{}{}
+	return a
 }
 
 // admit reports whether a request of that size is handled.

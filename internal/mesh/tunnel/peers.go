@@ -50,11 +50,18 @@ const maxRefusals = 3
 // broken ends the streams on a link and lets the peer know: what was on its way there is lost.
 func (m *Mux) broken(l *link.Link, err error) {
 	m.lose(func(s *Stream) bool { return s.link == l })
-	if errors.Is(err, link.ErrPeerDead) || errors.Is(err, link.ErrStopped) {
+	if errors.Is(err, link.ErrStopped) {
 		return
 	}
 	m.mu.Lock()
 	k := m.known[l.To()]
+	if errors.Is(err, link.ErrPeerDead) {
+		if k != nil && k.out == l {
+			m.buryLocked(l.To(), k)
+		}
+		m.mu.Unlock()
+		return
+	}
 	if k != nil && errors.Is(err, link.ErrRefused) {
 		k.refusals++
 	}
@@ -88,10 +95,17 @@ func (m *Mux) Drop(id mesh.InstanceID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for a, k := range m.known {
-		if a.Instance == id && !k.dead {
-			k.dead = true
-			m.dead = append(m.dead, a)
+		if a.Instance == id {
+			m.buryLocked(a, k)
 		}
+	}
+}
+
+// buryLocked remembers that a peer is dead; mu is held.
+func (m *Mux) buryLocked(a mesh.Address, k *known) {
+	if !k.dead {
+		k.dead = true
+		m.dead = append(m.dead, a)
 	}
 	for len(m.dead) > maxDead {
 		if k := m.known[m.dead[0]]; k != nil && k.dead {

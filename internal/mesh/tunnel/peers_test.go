@@ -75,6 +75,27 @@ func TestUpAgain(t *testing.T) {
 	})
 }
 
+// The same, when something was still to be sent to it in between.
+func TestUpAgainAfterALateLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newPair(t, Config{})
+		_, theirs := open(t, a, b, "")
+		a.links.Drop(b.self.Instance)
+		a.mux.Drop(b.self.Instance)
+		synctest.Wait()
+		a.mux.mu.Lock()
+		a.mux.linkLocked(b.self) // of a request that looked its owner up before
+		a.mux.mu.Unlock()
+		a.links.Drop(b.self.Instance) // nobody listens
+		synctest.Wait()
+		a.mux.Up(b.self)
+		get(t, theirs.Done())
+		if err := theirs.Err(); !errors.Is(err, ErrPeerLost) {
+			t.Errorf("got %v, want ErrPeerLost", err)
+		}
+	})
+}
+
 // Bytes for a stream that is not there are answered once, anything else not at all: no two muxes go on answering each other.
 func TestUnknownStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
