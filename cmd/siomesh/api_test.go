@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"github.com/siomesh/siomesh/internal/freeport"
 	"github.com/siomesh/siomesh/internal/natstest"
 	"github.com/siomesh/siomesh/pkg/siomesh"
 	"github.com/siomesh/siomesh/pkg/socketio"
@@ -126,10 +127,10 @@ func TestAPIPermissions(t *testing.T) {
 		}
 	})), "nats://")
 	log := slog.New(slog.DiscardHandler)
-	all := parsed(t, "edge", []string{"--nats=nats://mesh:mesh@" + address, "--internal-listen=" + freeAddress(t), "--listen=" + freeAddress(t)}, "")
-	rooms := parsed(t, "rooms", []string{"--nats=nats://mesh:mesh@" + address, "--internal-listen=" + freeAddress(t)}, "")
-	auth := parsed(t, "auth", []string{"--nats=nats://mesh:mesh@" + address, "--internal-listen=" + freeAddress(t)}, "")
-	alone := parsed(t, "api", []string{"--nats=nats://api:api@" + address, "--internal-listen=" + freeAddress(t), "--api-timeout=20s"}, "")
+	all := parsed(t, "edge", []string{"--nats=nats://mesh:mesh@" + address, "--internal-listen=" + freeport.Address(t), "--listen=" + freeport.Address(t)}, "")
+	rooms := parsed(t, "rooms", []string{"--nats=nats://mesh:mesh@" + address, "--internal-listen=" + freeport.Address(t)}, "")
+	auth := parsed(t, "auth", []string{"--nats=nats://mesh:mesh@" + address, "--internal-listen=" + freeport.Address(t)}, "")
+	alone := parsed(t, "api", []string{"--nats=nats://api:api@" + address, "--internal-listen=" + freeport.Address(t), "--api-timeout=20s"}, "")
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 4)
 	for _, c := range []command{&rooms.Rooms, &auth.Auth, &all.Edge, &alone.API} {

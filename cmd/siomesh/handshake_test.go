@@ -11,13 +11,15 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/nats-io/nats.go"
+
+	"github.com/siomesh/siomesh/internal/freeport"
 )
 
 // TestHandshakesOverNATS: everything in one process but auth, which is a few lines over plain NATS.
 func TestHandshakesOverNATS(t *testing.T) {
-	listen, broker := freeAddress(t), freeAddress(t)
+	listen, broker := freeport.Address(t), freeport.Address(t)
 	up := parsed(t, "up", []string{
-		"--listen", listen, "--internal-listen", freeAddress(t), "--nats-listen", broker, "--data-dir", t.TempDir(),
+		"--listen", listen, "--internal-listen", freeport.Address(t), "--nats-listen", broker, "--data-dir", t.TempDir(),
 		"--auth=external", "--auth-handshake", "--no-demo",
 	}, "").Up
 	ctx, cancel := context.WithCancel(t.Context())

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/siomesh/siomesh/internal/freeport"
 	"github.com/siomesh/siomesh/internal/natstest"
 	"github.com/siomesh/siomesh/pkg/engine"
 )
@@ -377,7 +378,7 @@ func TestLimitsOfRuns(t *testing.T) {
 	limits := []string{"--max-tcp-connections=1", "--max-header-bytes=1024", "--log-level=error"}
 	for _, name := range []string{"up", "edge"} {
 		t.Run(name, func(t *testing.T) {
-			listen, internal := freeAddress(t), freeAddress(t)
+			listen, internal := freeport.Address(t), freeport.Address(t)
 			args := append(limits, "--listen", listen, "--internal-listen", internal)
 			var c command
 			if name == "up" {

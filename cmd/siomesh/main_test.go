@@ -109,7 +109,7 @@ func TestUnknownVariable(t *testing.T) {
 
 // TestNoNATS shows what a service does that cannot reach the mesh: it lives, is not ready, says so, and gives up in the end.
 func TestNoNATS(t *testing.T) {
-	nats, internal := freeAddress(t), freeAddress(t)
+	nats, internal := freeport.Address(t), freeport.Address(t)
 	var c cli
 	c.Rooms.NATS, c.Rooms.NATSTimeout, c.Rooms.InternalListen = "nats://"+nats, 6*time.Second, internal
 	var logged bytes.Buffer
@@ -138,9 +138,9 @@ func TestServices(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	var c cli
 	for _, n := range []*natsFlags{&c.Edge.natsFlags, &c.Rooms.natsFlags, &c.Auth.natsFlags} {
-		n.NATS, n.NATSTimeout, n.InternalListen = url, 10*time.Second, freeAddress(t)
+		n.NATS, n.NATSTimeout, n.InternalListen = url, 10*time.Second, freeport.Address(t)
 	}
-	c.Edge.Listen = freeAddress(t)
+	c.Edge.Listen = freeport.Address(t)
 	c.Auth.Policy = []string{"*=allow"}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 3)
@@ -167,12 +167,6 @@ func TestServices(t *testing.T) {
 			t.Fatal("a service does not stop")
 		}
 	}
-}
-
-// freeAddress returns a loopback address nobody listens on.
-func freeAddress(tb testing.TB) string {
-	tb.Helper()
-	return freeport.Address(tb)
 }
 
 // status returns the HTTP status of a GET, 0 if there is no answer.

@@ -31,7 +31,9 @@ func (r Reply) Args() Args { return r.args }
 // MissingError says that clients did not acknowledge a broadcast.
 type MissingError struct {
 	SocketIDs []string // of those that are known to have been asked, sorted
-	Err       error    // ErrTimeout; ErrDisconnected if all of them were known in time to have left, or not to be asked; or what ended the wait
+	// Err is ErrTimeout; ErrDisconnected if all of them were known in time to have left, or not to have been asked; or what
+	// ended the wait.
+	Err error
 }
 
 // Error returns the text of Err, which for a timeout is the reference's, and how many are missing.

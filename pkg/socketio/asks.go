@@ -195,15 +195,14 @@ func (k *ask) take(over error) (replies []Reply, end bool, missing *MissingError
 	case k.failure != nil:
 		return replies, true, &MissingError{SocketIDs: k.missing(), Err: k.failure}
 	case complete:
-		ids := k.missing()
-		switch {
-		case len(ids) == 0:
+		ids, reason := k.missing(), ErrDisconnected
+		if len(ids) == 0 {
 			return replies, true, nil
-		case errors.Is(over, ErrTimeout): // they may have been asked no longer than that, and be there
-			return replies, true, &MissingError{SocketIDs: ids, Err: over}
-		default:
-			return replies, true, &MissingError{SocketIDs: ids, Err: ErrDisconnected}
 		}
+		if errors.Is(over, ErrTimeout) { // they may have been asked no longer than that, and be there
+			reason = over
+		}
+		return replies, true, &MissingError{SocketIDs: ids, Err: reason}
 	case over != nil:
 		return replies, true, &MissingError{SocketIDs: k.missing(), Err: over}
 	default:

@@ -299,9 +299,9 @@ func (s *Socket) refuse(cause error) {
 	s.drop()
 }
 
-// decide sends the accept, the refusal, the end, or that the namespace is unknown. It goes on trying as long as the socket is there, since without it the client
-// would wait for ever: if the edge loses rooms too, it closes the connection, and the socket is gone. The first failure is
-// reported.
+// decide sends the accept, the refusal, the end, or that the namespace is unknown. It goes on trying as long as the socket is
+// there, since without it the client would wait for ever: if the edge loses rooms too, it closes the connection, and the socket
+// is gone. The first failure is reported.
 func (s *Socket) decide(kind wire.Kind, decision proto.Message) error {
 	var body []byte
 	var err error

@@ -187,8 +187,8 @@ func (c *conn) hold(sk *socket, p parcel) {
 	}
 }
 
-// resume continues a socket whose link to an instance has room again, and reports whether that was enough. It runs on the reader goroutine of
-// the links.
+// resume continues a socket whose link to an instance has room again, and reports whether that was enough. It runs on the
+// reader goroutine of the links.
 func (c *conn) resume(sk *socket, app *appInstance) bool {
 	var b link.Batch
 	defer b.Flush()

@@ -58,6 +58,15 @@ func (w *world) knocking() (c *client, old *app, of *wire.Record) {
 	return c, old, of
 }
 
+// joined returns a client that an instance has let in, and what that was asked.
+func (w *world) joined() (c *client, old *app, of *wire.Record) {
+	w.tb.Helper()
+	old = w.newApp(true, "/")
+	c = w.join("/")
+	of, _ = old.connect()
+	return c, old, of
+}
+
 // wantNoSockets fails if the edge keeps a socket.
 func (w *world) wantNoSockets() {
 	w.tb.Helper()
@@ -176,9 +185,7 @@ func TestHandOverOfOneWhoLeaves(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newMesh(t, Config{})
-				old := w.newApp(true, "/")
-				c := w.join("/")
-				of, _ := old.connect()
+				c, old, of := w.joined()
 				old.drain(1)
 				if before {
 					c.send(`42["last"]`, "41")
@@ -261,9 +268,7 @@ func TestRefusedWhileMoving(t *testing.T) {
 func TestHandOverKeepsReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newMesh(t, Config{MaxHeld: 100})
-		old := w.newApp(true, "/")
-		c := w.join("/")
-		of, _ := old.connect()
+		c, old, of := w.joined()
 		old.do(of, emit(7, `["q"]`))
 		c.expect(`420["q"]`)
 		old.drain(1)
@@ -291,9 +296,7 @@ func TestHandOverKeepsReading(t *testing.T) {
 func TestNobodyWaitsForOneWhoLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newMesh(t, Config{})
-		old := w.newApp(true, "/")
-		c := w.join("/")
-		of, _ := old.connect()
+		c, old, of := w.joined()
 		old.do(of, emit(7, `["q"]`))
 		old.drain(1)
 		c.send("41")
@@ -308,9 +311,7 @@ func TestNobodyWaitsForOneWhoLeft(t *testing.T) {
 func TestRoomsIsLostWhileNobodyHasIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newMesh(t, Config{})
-		old := w.newApp(true, "/")
-		c := w.join("/")
-		of, _ := old.connect()
+		c, old, of := w.joined()
 		old.drain(1)
 		old.do(of, detached(1))
 		for range 2 { // it goes, and another comes

@@ -31,8 +31,8 @@ func (w *watchers) add(f func(bool)) (stop func()) {
 	}
 }
 
-// update has the state be what now says, which is asked under the lock, and must not block: whoever comes last has seen the newest. Who finds nobody
-// telling tells, also what others find meanwhile.
+// update has the state be what now says, which is asked under the lock, and must not block: whoever comes last has seen the
+// newest. Who finds nobody telling tells, also what others find meanwhile.
 func (w *watchers) update(now func() bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -121,11 +121,11 @@ func (e *Endpoint) Link(to mesh.Address) *Link {
 // Drop forgets an instance that is dead, in both directions; its link breaks with ErrPeerDead at once. Should it send on an
 // old link all the same, it is told that this has ended.
 func (e *Endpoint) Drop(id mesh.InstanceID) {
-	for _, l := range e.linksTo(id) {
-		l.end(ErrPeerDead)
-	}
 	for _, p := range e.known() {
 		if p.address.Instance == id {
+			if l := e.out(p); l != nil {
+				l.end(ErrPeerDead)
+			}
 			e.soon(func() { e.bury(p) })
 		}
 	}
@@ -173,12 +173,11 @@ func (e *Endpoint) known() []*peer {
 
 // linksTo returns the links to an instance.
 func (e *Endpoint) linksTo(id mesh.InstanceID) (links []*Link) {
-	for _, p := range e.known() {
-		if p.address.Instance != id {
-			continue
-		}
-		if l := e.out(p); l != nil {
-			links = append(links, l)
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for to, p := range e.peers {
+		if to.Instance == id && p.out != nil {
+			links = append(links, p.out)
 		}
 	}
 	return links
