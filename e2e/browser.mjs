@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import { parseArgs } from "node:util";
+import { inspect, parseArgs } from "node:util";
 import { chromium } from "playwright-core";
 
 const { values: flags } = parseArgs({
@@ -174,7 +174,7 @@ try {
       await step();
     } catch (err) {
       failed = true;
-      Object.assign(result, { ok: false, error: err.stack });
+      Object.assign(result, { ok: false, error: inspect(err) });
     }
     result.ms = Math.round(performance.now() - began);
     console.log(JSON.stringify(result));

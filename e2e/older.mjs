@@ -4,7 +4,7 @@
 // each transport, and prints a line of JSON for each: {"name","ok","ms","error"}. Exit status 1: one failed.
 
 import assert from "node:assert/strict";
-import { parseArgs } from "node:util";
+import { inspect, parseArgs } from "node:util";
 import io from "socket.io-client-v2";
 
 const { values: urls } = parseArgs({ options: { allowing: { type: "string" }, refusing: { type: "string" } } });
@@ -125,7 +125,7 @@ for (const [name, run] of Object.entries(scenarios)) {
       await play(run, transport);
     } catch (err) {
       failed++;
-      Object.assign(result, { ok: false, error: err.stack ?? String(err) });
+      Object.assign(result, { ok: false, error: inspect(err) });
     }
     result.ms = Math.round(performance.now() - began);
     console.log(JSON.stringify(result));

@@ -4,7 +4,7 @@
 // {"name","ok","ms","error"}. Exit status 1: one failed.
 
 import assert from "node:assert/strict";
-import { parseArgs } from "node:util";
+import { inspect, parseArgs } from "node:util";
 import { Context, record } from "./lib/context.mjs";
 
 const { values: urls } = parseArgs({ options: { json: { type: "string" }, msgpack: { type: "string" } } });
@@ -77,7 +77,7 @@ for (const [name, run] of Object.entries(scenarios)) {
       await play(run, transport);
     } catch (err) {
       failed++;
-      Object.assign(result, { ok: false, error: err.stack ?? String(err) });
+      Object.assign(result, { ok: false, error: inspect(err) });
     }
     result.ms = Math.round(performance.now() - began);
     console.log(JSON.stringify(result));

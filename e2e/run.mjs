@@ -6,7 +6,7 @@
 // failed.
 
 import { readdir } from "node:fs/promises";
-import { parseArgs } from "node:util";
+import { inspect, parseArgs } from "node:util";
 import { Context } from "./lib/context.mjs";
 
 const { values: flags } = parseArgs({
@@ -46,7 +46,7 @@ async function play({ name, run, transport }, urls) {
   try {
     await Promise.race([run(t), late]);
   } catch (err) {
-    Object.assign(result, { ok: false, error: err.stack ?? String(err) });
+    Object.assign(result, { ok: false, error: inspect(err) });
   } finally {
     clearTimeout(timer);
     t.close();

@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { parseArgs } from "node:util";
+import { inspect, parseArgs } from "node:util";
 import { io } from "socket.io-client";
 
 const { values: flags } = parseArgs({
@@ -43,7 +43,7 @@ for (const transports of [["websocket"], ["polling"], ["polling", "websocket"]])
     await Promise.race([talk(transports), late]);
   } catch (err) {
     failed++;
-    Object.assign(result, { ok: false, error: err.stack ?? String(err) });
+    Object.assign(result, { ok: false, error: inspect(err) });
   } finally {
     clearTimeout(timer);
   }

@@ -37,6 +37,11 @@ async function post(t, sid, packet) {
   return (await fetch(url, { method: "POST", body: packet })).text();
 }
 
+// gone waits until the session has ended, which cuts a POST that it meets.
+async function gone(t, sid) {
+  await t.until("the session gone", () => post(t, sid, "6").catch((err) => String(err.cause)), (text) => text === unknown);
+}
+
 // closeDuringUpgrade closes a connection while it is being upgraded, and returns its id and what it said of that, in order.
 async function closeDuringUpgrade(t, whileClosing) {
   const engine = open(t, { transports: ["polling", "websocket"] });
@@ -57,7 +62,7 @@ async function closeDuringUpgrade(t, whileClosing) {
 export async function closeWaitsForTheUpgrade(t) {
   const { sid, said } = await closeDuringUpgrade(t, () => {});
   assert.deepEqual(said, ["upgrade", "close"]); // CLI-013
-  await t.until("the session gone", () => post(t, sid, "6"), (text) => text === unknown);
+  await gone(t, sid);
 }
 closeWaitsForTheUpgrade.once = true;
 closeWaitsForTheUpgrade.parser = "json";
@@ -67,7 +72,7 @@ export async function closeWaitsForTheEndOfTheUpgrade(t) {
   const { sid, said } = await closeDuringUpgrade(t, (transport) => transport.ws.terminate());
   assert.deepEqual(said, ["upgradeError", "close"]); // CLI-013
   assert.equal(await post(t, sid, "1"), "ok");
-  await t.until("the session gone", () => post(t, sid, "6"), (text) => text === unknown);
+  await gone(t, sid);
 }
 closeWaitsForTheEndOfTheUpgrade.once = true;
 closeWaitsForTheEndOfTheUpgrade.parser = "json";
@@ -114,7 +119,7 @@ export async function oneByteTooMuch(t) {
   } else {
     assert.deepEqual([reason, detail.description], ["transport error", 413]); // CLI-009
   }
-  await t.until("the session gone", () => post(t, sid, "6"), (text) => text === unknown);
+  await gone(t, sid);
 }
 oneByteTooMuch.settings = "small";
 
