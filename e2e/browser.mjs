@@ -32,22 +32,28 @@ const problems = []; // what the pages complained of: any of it is a failure
 async function person(name, options) {
   const context = await browser.newContext({ viewport: { width: 1180, height: 720 }, colorScheme: "light", ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(30_000);
   page.on("pageerror", (err) => problems.push(`${name}: ${err}`));
   page.on("console", (m) => m.type() === "error" && problems.push(`${name}: ${m.text()}`));
   await page.goto(flags.url);
   await page.getByLabel("Your name").fill(name);
   await page.getByRole("button", { name: /enter/i }).click();
-  await page.locator("#state[data-state=on]").waitFor();
+  await connected(page);
   return page;
 }
 
 const log = (page, text) => page.locator("#log").getByText(text, { exact: true });
 const here = (page) => page.getByRole("complementary", { name: "People" });
+const connected = (page) => page.locator("#state[data-state=on]").waitFor();
+// say is over when the speaker hears it too: what comes later draws the lists again, perhaps in the middle of a click.
 const say = async (page, text) => {
   await page.locator("#text").fill(text);
   await page.locator("#text").press("Enter");
+  await log(page, text).waitFor();
 };
+// types has a person type something, and another one see it, which lasts for four seconds.
+const types = (page, text, seenBy, who) =>
+  Promise.all([seenBy.getByText(`${who} is typing…`).waitFor(), page.locator("#text").pressSequentially(text)]);
 
 let ada, grace;
 
@@ -68,8 +74,7 @@ const steps = {
     await log(ada, "It does – all the way through the mesh 🎉").waitFor();
   },
   async typing() {
-    await ada.locator("#text").pressSequentially("I am wri");
-    await grace.getByText("Ada is typing…").waitFor();
+    await types(ada, "I am wri", grace, "Ada");
     await ada.locator("#text").fill("");
     await grace.getByText("Ada is typing…").waitFor({ state: "detached" });
   },
@@ -107,6 +112,7 @@ const steps = {
     for (const page of [grace, ada]) {
       await page.getByRole("button", { name: /lobby/ }).click();
       await page.locator("#room").getByText("lobby", { exact: true }).waitFor();
+      if (page === grace) await log(ada, "Grace went to #lobby.").waitFor();
     }
   },
   async comesBack() {
@@ -114,12 +120,11 @@ const steps = {
     await grace.evaluate(() => window.dispatchEvent(new Event("offline")));
     await grace.locator("#state[data-state=wait]").waitFor();
     await grace.context().setOffline(false);
-    await grace.locator("#state[data-state=on]").waitFor();
+    await connected(grace);
     await log(grace, "You are back.").waitFor();
     await here(ada).getByRole("button", { name: "Grace" }).waitFor();
     await say(ada, "Welcome back.");
     await log(grace, "Welcome back.").waitFor();
-    problems.splice(0, problems.length, ...problems.filter((p) => !/ERR_INTERNET_DISCONNECTED/.test(p)));
   },
   async nameRefused() {
     const context = await browser.newContext();
@@ -133,6 +138,7 @@ const steps = {
   async picture() {
     await grace.reload();
     await grace.getByRole("button", { name: /enter/i }).click();
+    await connected(grace);
     for (const name of ["Edsger", "Barbara"]) await person(name);
     const picture = await person("Katherine", { deviceScaleFactor: 1.5 });
     await here(picture).getByRole("button", { name: "Ada" }).waitFor();
@@ -145,8 +151,7 @@ const steps = {
     await here(ada).getByRole("button", { name: "Katherine" }).click();
     await say(ada, "Welcome! This line is for you alone.");
     await log(picture, "Welcome! This line is for you alone.").waitFor();
-    await grace.locator("#text").pressSequentially("me too");
-    await picture.getByText("Grace is typing…").waitFor();
+    await types(grace, "me too", picture, "Grace");
     if (flags.screenshot) await picture.screenshot({ path: flags.screenshot });
     if (!flags.screenshot || !flags["every-look"]) return;
     await picture.getByRole("button", { name: "Change between light and dark" }).click();
@@ -156,7 +161,7 @@ const steps = {
     await picture.screenshot({ path: flags.screenshot.replace(/(\.png)?$/, "-phone.png") });
   },
   async noComplaints() {
-    assert.deepEqual(problems, []);
+    assert.deepEqual(problems.filter((p) => !/ERR_INTERNET_DISCONNECTED/.test(p)), []); // which are of comesBack
   },
 };
 
