@@ -33,7 +33,7 @@ func (c *cluster) serveAPI(instances int) *outside {
 			c.tb.Fatal(err)
 		}
 		c.tb.Cleanup(over.Close)
-		s, err := api.New(c.bus, over, mesh.Subjects{}, slog.New(slog.DiscardHandler), api.Config{})
+		s, err := api.New(c.bus, over, mesh.Subjects{}, slog.New(slog.DiscardHandler), api.Config{Timeout: patience})
 		if err != nil {
 			c.tb.Fatal(err)
 		}
@@ -263,7 +263,7 @@ func TestAPIAcknowledgements(t *testing.T) {
 		if want := `{"a":{"$binary":"Ag=="},"b":["{\"",{"$binary":"AQ=="}]}`; len(a.Replies) != 1 || string(a.Replies[0].Reply) != want {
 			t.Errorf("got %+v, want %s", a, want)
 		}
-		a = emit(`{"event":"silence","ack":true,"timeout":2000,`+to+`}`, func() { k.question("silence") })
+		a = emit(`{"event":"silence","ack":true,"timeout":4000,`+to+`}`, func() { k.question("silence") })
 		if len(a.Replies) != 0 || !slices.Equal(a.Missing, []string{k.id}) || a.Reason != "timeout" {
 			t.Errorf("got %+v, want %s missing", a, k.id)
 		}

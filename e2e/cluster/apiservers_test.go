@@ -38,8 +38,10 @@ func TestAPIServerSide(t *testing.T) {
 				}
 				return len(replies)
 			}
-			// EMI-006: others are the instances of the application, and not the API's, which never answer.
-			eventually(t, "rooms knows the instances", func() bool { return others(c.apps[0]) == shape.apps-1 })
+			c.acquaint("who?")
+			if n := others(c.apps[0]); n != shape.apps-1 { // EMI-006: those of the application, and not the API's, which never answer
+				t.Errorf("%d others, want %d", n, shape.apps-1)
+			}
 			o.refuse("serverSideEmit", `{"event":"hello","ack":true}`, "takes no acknowledgements") // EMI-005
 			o.do("serverSideEmit", `{"event":"hello","args":[7,{"$binary":"CQ=="}]}`, `{}`)
 			for range shape.apps { // EMI-004: every one

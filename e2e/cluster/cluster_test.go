@@ -133,6 +133,21 @@ func (c *cluster) start() *socketio.Server {
 	return c.startApp(c.setup)
 }
 
+// acquaint waits until rooms has heard of all instances: they answer an event of one of another application, which serves nothing.
+func (c *cluster) acquaint(event string) {
+	c.tb.Helper()
+	ctx := c.tb.Context()
+	io, err := socketio.Connect(bus.NewContext(ctx, c.set.connect("stranger")), "", socketio.Config{App: "stranger", Log: c.log})
+	if err != nil {
+		c.tb.Fatal(err)
+	}
+	defer c.run(io.Run)()
+	eventually(c.tb, "rooms knows the instances", func() bool {
+		replies, err := io.ServerSideEmitWithAck(ctx, event)
+		return err == nil && len(replies) == len(c.apps)
+	})
+}
+
 // run runs f until the test ends, or stop is called.
 func (c *cluster) run(f func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())

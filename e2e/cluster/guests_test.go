@@ -10,7 +10,7 @@ import (
 // TestGuests: a client that joins no namespace is closed after a while, at each edge.
 func TestGuests(t *testing.T) {
 	t.Parallel() // it waits most of the time
-	playWith(t, settings{edge: func(_ int, c *edge.Config) { c.ConnectTimeout, c.AppWait = 3*time.Second, 2*time.Second }}, nil,
+	playWith(t, settings{edge: func(_ int, c *edge.Config) { c.ConnectTimeout, c.AppWait = 5*time.Second, 4*time.Second }}, nil,
 		func(_ *testing.T, c *cluster, clients []*client, _ []string) {
 			for _, k := range clients[3:] {
 				k.send("41") // it had joined, and may come again as late as it likes

@@ -173,7 +173,7 @@ func TestAskAnywhere(t *testing.T) {
 				k.answer(k.question("who?"), "")
 			}
 		}()
-		replies, err := c.app().Timeout(2*time.Second).EmitWithAck(t.Context(), "who?")
+		replies, err := c.app().Timeout(5*time.Second).EmitWithAck(t.Context(), "who?")
 		var missing *socketio.MissingError
 		if len(replies) != 5 || !errors.As(err, &missing) || !errors.Is(err, socketio.ErrTimeout) ||
 			!slices.Equal(missing.SocketIDs, []string{clients[0].id}) { // BRO-014, CLU-009

@@ -77,7 +77,7 @@ func TestServerSide(t *testing.T) {
 			if err != nil || len(replies) != apps-1 {
 				t.Errorf("got %d, %v", len(replies), err)
 			}
-			short, stop := context.WithTimeout(t.Context(), 2*time.Second)
+			short, stop := context.WithTimeout(t.Context(), 4*time.Second)
 			defer stop()
 			replies, err = io.ServerSideEmitWithAck(short, "silent")
 			var missing *socketio.MissingServersError

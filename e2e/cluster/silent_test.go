@@ -51,7 +51,7 @@ func TestSilentInstance(t *testing.T) {
 				return len(replies)
 			}
 			old := c.apps[0]
-			eventually(t, "the instances know each other", func() bool { return others(old) == shape.apps-1 })
+			c.acquaint("who?")
 			newcomer := c.startApp(setup)
 			if n := others(newcomer); n != shape.apps { // CLU-023: it knows them all from the beginning
 				t.Errorf("the newcomer knows %d others, want %d", n, shape.apps)
@@ -114,8 +114,9 @@ func TestSilentEdge(t *testing.T) {
 				if !errors.Is(err, socketio.ErrTimeout) { // CLU-027: long before the 5 s of Config.EmitTimeout, and before it is dead
 					t.Errorf("got %v, %v", idsOf(got), err)
 				}
-				// Unless this instance itself had said something to the edge that is not confirmed.
-				if silent := (*socketio.EdgeError)(nil); errors.As(err, &silent) && !slices.Equal(idsOf(got), there) { // CLU-027, with what there is
+				// Unless this instance itself had said something to the edge that is not confirmed, or another edge was too slow as well.
+				silent, _ := err.(interface{ Unwrap() []error })                                    //nolint:errorlint // one for each edge
+				if silent != nil && len(silent.Unwrap()) == 1 && !slices.Equal(idsOf(got), there) { // CLU-027, with what there is
 					t.Errorf("got %v, %v, want %v", idsOf(got), err, there)
 				}
 			}
