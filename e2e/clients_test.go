@@ -24,6 +24,22 @@ func (d *driver) owners(tb testing.TB, urls []string, instances ...string) map[s
 	return clients
 }
 
+// served waits until the edge at url knows an application with the namespace: before its first start an edge that knows another
+// one refuses its clients for good.
+func (d *driver) served(tb testing.TB, url, namespace string) {
+	tb.Helper()
+	n := 0
+	until(tb, startsWithin, namespace+" is served at "+url, func() bool {
+		c := fmt.Sprintf("first-%d of %s", n, namespace)
+		n++
+		from := d.now()
+		d.order(tb, map[string]any{"op": "open", "client": c, "url": url, "namespace": namespace})
+		end := d.wait(tb, from, c+" is connected or refused", func(h heard) bool { return h.is(c, "connect") || h.is(c, "connect_error") })
+		d.order(tb, map[string]any{"op": "close", "client": c})
+		return !end.is(c, "connect_error", "Invalid namespace")
+	})
+}
+
 // whoami is the instance that serves the client.
 func (d *driver) whoami(tb testing.TB, client string) string {
 	tb.Helper()

@@ -13,7 +13,10 @@ import (
 	"time"
 )
 
-const answersWithin = 15 * time.Second
+const (
+	answersWithin = 20 * time.Second
+	ackWithin     = answersWithin - 5*time.Second // as the client counts, which then says so
+)
 
 // driver controls stock clients, which run in a Node process (driver.mjs).
 type driver struct {
@@ -114,7 +117,9 @@ func (d *driver) connected(tb testing.TB, client string, from int) string {
 // request emits an event and returns the first argument of its acknowledgement.
 func (d *driver) request(tb testing.TB, client, event string, args ...any) json.RawMessage {
 	tb.Helper()
-	r := d.order(tb, map[string]any{"op": "request", "client": client, "event": event, "args": append([]any{}, args...)})
+	r := d.order(tb, map[string]any{
+		"op": "request", "client": client, "event": event, "args": append([]any{}, args...), "timeout": ackWithin.Milliseconds(),
+	})
 	if len(r) == 0 {
 		return nil
 	}

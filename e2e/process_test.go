@@ -170,6 +170,15 @@ func get(ctx context.Context, url string) (code int, body []byte) {
 	return code, []byte(text)
 }
 
+// answered asks url once, with patience.
+func answered(tb testing.TB, url string) (a answer) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), answersWithin)
+	defer cancel()
+	a.code, a.body, a.err = do(ctx, url)
+	return a
+}
+
 // do makes a GET.
 func do(ctx context.Context, url string) (code int, body string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

@@ -72,7 +72,7 @@ func upAndOutside(t *testing.T, b binaries) {
 	t.Run("chat", func(t *testing.T) { runBrowser(t, url, os.Getenv("SIOMESH_SCREENSHOT")) })
 
 	b.start(t, "app", "app", "--nats", nats)
-	newDriver(t).connect(t, "first", url) // held until the application is known
+	newDriver(t).served(t, url, "/") // the demo has no such namespace
 	runScenarios(t, url)
 }
 

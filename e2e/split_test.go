@@ -1,10 +1,10 @@
 package e2e_test
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -107,12 +107,12 @@ func (m *split) urls() []string {
 // hasMetrics looks for a counter of this project at every service's internal port.
 func (m *split) hasMetrics(t *testing.T) {
 	for _, addr := range m.internal {
-		if got := status(t.Context(), "http://"+addr+"/livez"); got != http.StatusOK {
-			t.Errorf("/livez at %s answers %d", addr, got)
+		if got := answered(t, "http://"+addr+"/livez"); got.code != http.StatusOK {
+			t.Errorf("/livez at %s answers %d", addr, got.code)
 		}
-		code, text := get(t.Context(), "http://"+addr+"/metrics")
-		if code != http.StatusOK || !bytes.Contains(text, []byte("\nsio_")) || !bytes.Contains(text, []byte("\nprocess_")) {
-			t.Errorf("/metrics at %s answers %d without the mesh's counters or the process's:\n%s", addr, code, text)
+		got := answered(t, "http://"+addr+"/metrics")
+		if got.code != http.StatusOK || !strings.Contains(got.body, "\nsio_") || !strings.Contains(got.body, "\nprocess_") {
+			t.Errorf("/metrics at %s answers %d without the mesh's counters or the process's:\n%s", addr, got.code, got.body)
 		}
 	}
 }
@@ -123,5 +123,6 @@ func (m *split) chat(t *testing.T) {
 	chat := m.b.start(t, "chat", "chat", "--nats", m.nats, "--page-listen", page, "--edge-url", m.urls()[1])
 	m.b.start(t, "chat-2", "chat", "--nats", m.nats)
 	chat.ready(t, "http://"+page+"/")
+	newDriver(t).served(t, m.urls()[1], "/chat") // which refuses a client without a name
 	runBrowser(t, "http://"+page+"/", "")
 }

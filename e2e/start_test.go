@@ -29,10 +29,10 @@ func restart(t *testing.T, b binaries) {
 // noNATS: a service that finds no NATS is alive and not ready, and gives up in the end.
 func noNATS(t *testing.T, b binaries) {
 	addrs := freeAddrs(t, 2)
-	p := b.start(t, "rooms", "siomesh", "rooms", "--nats", "nats://"+addrs[0], "--nats-timeout", "6s", "--internal-listen", addrs[1])
+	p := b.start(t, "rooms", "siomesh", "rooms", "--nats", "nats://"+addrs[0], "--nats-timeout", "12s", "--internal-listen", addrs[1])
 	until(t, startsWithin, "rooms is alive", func() bool { return status(t.Context(), "http://"+addrs[1]+"/livez") == http.StatusOK })
-	if got := status(t.Context(), "http://"+addrs[1]+"/readyz"); got != http.StatusServiceUnavailable {
-		t.Errorf("/readyz answers %d without NATS, want 503", got)
+	if got := answered(t, "http://"+addrs[1]+"/readyz"); got.code != http.StatusServiceUnavailable { // in the 12 s it has
+		t.Errorf("/readyz answers %d (%v) without NATS, want 503", got.code, got.err)
 	}
 	p.gone = true // it ends by itself
 	select {
@@ -40,7 +40,7 @@ func noNATS(t *testing.T, b binaries) {
 		if p.err == nil || len(p.tail()) == 0 {
 			t.Errorf("ended with %v, want a failure and a reason in its log", p.err)
 		}
-	case <-time.After(2 * endsWithin):
+	case <-time.After(3 * endsWithin):
 		p.kill(t)
 		t.Error("rooms did not give up")
 	}

@@ -41,7 +41,7 @@ func (m *split) tunedEdges(t *testing.T) {
 			for i := range listen {
 				edge := m.b.start(t, fmt.Sprintf("edge-%s-%d", name, i), "siomesh", append([]string{
 					"edge", "--nats", m.nats, "--listen", listen[i], "--internal-listen", internal[i], "--auth-handshake",
-					"--auth-timeout", "20s", // longer than auth is held up below
+					"--auth-timeout", "30s", // longer than auth is held up below
 				}, flags...)...)
 				edge.ready(t, "http://"+internal[i]+"/readyz")
 			}
@@ -77,7 +77,7 @@ func handshakesHeldUp(t *testing.T, p *process, url string) {
 				running = true
 			}
 			defer resume()
-			open(patient, 10_000)
+			open(patient, 15_000)
 			open(hasty, 100)
 			d.wait(t, from, hasty+" gives up", func(h heard) bool { return h.is(hasty, "retry", "timeout") }) // CLI-006
 			if early := d.since(from, func(h heard) bool { return h.Client == patient }); len(early) > 0 {
