@@ -36,7 +36,7 @@ async function scenarios() {
 
 async function play({ name, run, transport }, urls) {
   const t = new Context(urls, transport ? [transport] : undefined, flags.parser);
-  const deadline = run.deadline ?? 10_000;
+  const deadline = run.deadline ?? 30_000;
   const began = performance.now();
   let timer;
   const late = new Promise((_, reject) => {

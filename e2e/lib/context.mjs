@@ -134,9 +134,13 @@ export function record(s, name) {
 // cut breaks the connection under a client without a word to the server, as a dead network would.
 // A polling client has a connection only while a request is under way; its GET is, sooner or later.
 export async function cut(t, s) {
-  const { transport } = s.io.engine;
+  const { engine, opts } = s.io;
+  const { transport } = engine;
   if (transport.name === "websocket") return transport.ws.terminate();
-  const { agent } = s.io.opts;
-  await t.until("a GET under way", () => transport._polling && Object.values(agent.sockets).flat().length, (n) => n === 1);
-  for (const socket of Object.values(agent.sockets).flat()) socket.destroy();
+  await t.until("a GET broken", () => {
+    const sockets = Object.values(opts.agent.sockets).flat();
+    // If this GET has its answer already and the client has not read that, the next one is broken.
+    if (engine.readyState === "open" && transport._polling && sockets.length === 1) sockets[0].destroy();
+    return engine.readyState;
+  }, (state) => state === "closed");
 }

@@ -37,7 +37,7 @@ function oneAtATime(seen, names) {
 
 // The server answers "late" when it comes for the second time.
 export async function repeatedUntilItIsAnswered(t) {
-  const s = t.manager().socket("/", { retries: 50, ackTimeout: 100 });
+  const s = t.manager().socket("/", { retries: 50, ackTimeout: 500 });
   s.connect();
   await t.connected(s);
   const { seen, emit } = log(s);
@@ -65,21 +65,21 @@ export async function repeatedAfterAReconnect(t) {
 }
 repeatedAfterAReconnect.parser = "json";
 
-// /spied answers what its clients sent; nobody answers "unanswered".
+// /spied answers what its clients sent; nobody answers "unanswered". What is behind it has time to be sent once only.
 export async function givenUp(t) {
   const s = t.manager().socket("/spied", { retries: 2, ackTimeout: 100 });
   s.connect();
   await t.connected(s);
   const { seen, emit } = log(s);
   const error = emit("unanswered");
-  const said = new Promise((resolve) => s.timeout(5000).emit("said", "behind it", (err, name) => resolve(err ?? name)));
+  const said = new Promise((resolve) => s.timeout(60_000).emit("said", "behind it", (err, name) => resolve(err ?? name)));
   assert.equal((await error).message, "operation has timed out"); // CLI-008
   assert.deepEqual(seen, [
     { sent: "unanswered", id: 0 }, { sent: "unanswered", id: 1 }, { sent: "unanswered", id: 2 }, { done: "unanswered" },
     { sent: "said behind it", id: 3 },
   ]); // CLI-008: retries+1 times; the next one comes behind it
   assert.equal(await said, "said");
-  const trace = await new Promise((resolve) => s.timeout(5000).emit("trace", (err, got) => resolve(err ?? got)));
+  const trace = await new Promise((resolve) => s.timeout(60_000).emit("trace", (err, got) => resolve(err ?? got)));
   const arrived = trace.filter((x) => x.startsWith("any "));
   assert.deepEqual(arrived, ["any unanswered", "any unanswered", "any unanswered", "any said"]); // CLI-007, CLI-008
 }
