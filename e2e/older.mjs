@@ -8,7 +8,7 @@ import { inspect, parseArgs } from "node:util";
 import io from "socket.io-client-v2";
 
 const { values: urls } = parseArgs({ options: { allowing: { type: "string" }, refusing: { type: "string" } } });
-const deadline = 10_000;
+const deadline = 30_000;
 
 const heard = (s, name) =>
   new Promise((resolve, reject) => {

@@ -8,7 +8,7 @@ import { inspect, parseArgs } from "node:util";
 import { Context, record } from "./lib/context.mjs";
 
 const { values: urls } = parseArgs({ options: { json: { type: "string" }, msgpack: { type: "string" } } });
-const deadline = 10_000;
+const deadline = 30_000;
 
 const scenarios = {
   // PAR-029: a broadcast is one event to all, in whatever form each gets it.

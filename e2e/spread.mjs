@@ -13,18 +13,19 @@ const { values: flags } = parseArgs({
     clients: { type: "string", default: "500" },
     transports: { type: "string", default: "polling,websocket" },
     messages: { type: "string", default: "20" },
-    deadline: { type: "string", default: "60000" },
+    deadline: { type: "string", default: "120000" },
   },
 });
 const transports = flags.transports.split(",");
 const messages = Number(flags.messages);
 const wanted = transports.length > 1 ? "websocket" : transports[0];
+const deadline = Number(flags.deadline);
 const result = { clients: Number(flags.clients), done: 0, upgraded: 0, duringUpgrade: 0, problems: [] };
 const problem = (client, what) => result.problems.push(`${client}: ${what}`);
 const turn = () => new Promise((resolve) => setTimeout(resolve, Math.random() * 10));
 
 async function play(client) {
-  const manager = new Manager(flags.url, { transports, reconnection: false, autoConnect: false });
+  const manager = new Manager(flags.url, { transports, timeout: deadline, reconnection: false, autoConnect: false });
   const socket = manager.socket("/");
   const ended = new Promise((_, reject) => {
     socket.on("connect_error", (err) => reject(new Error(`connect_error ${err.message} ${err.context?.status ?? ""} ${err.context?.responseText ?? ""}`)));
@@ -50,7 +51,7 @@ async function play(client) {
     if (manager.engine.transport.name !== wanted) result.duringUpgrade++;
     socket.emit("back", n, Buffer.alloc(n, n));
     if (n % 3 === 0) {
-      acks.push(socket.timeout(20_000).emitWithAck("echo", n).then((m) => m === n || problem(client, `echo ${n} answered with ${m}`)));
+      acks.push(socket.emitWithAck("echo", n).then((m) => m === n || problem(client, `echo ${n} answered with ${m}`)));
     }
     await turn();
   }
@@ -66,7 +67,7 @@ const timer = setTimeout(() => {
   result.problems.push(`not done in time: ${result.done} of ${result.clients}`);
   finish();
   process.exit();
-}, Number(flags.deadline));
+}, deadline);
 
 function finish() {
   result.failures = result.problems.length;

@@ -11,7 +11,7 @@ import { io } from "socket.io-client";
 const { values: flags } = parseArgs({
   options: { url: { type: "string" }, path: { type: "string" }, ca: { type: "string" }, secure: { type: "string" } },
 });
-const deadline = 10_000;
+const deadline = 30_000;
 const ca = flags.ca && readFileSync(flags.ca);
 
 async function talk(transports) {
