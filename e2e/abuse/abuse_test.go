@@ -64,9 +64,11 @@ func TestAbuse(t *testing.T) {
 		t.Errorf("under attack 1 of 100 rounds takes more than %v, want at most %v; without %v", noisy, limit, quiet)
 	}
 	s.counted(t)
-	for _, c := range good {
-		c.wire.close()
+	var closing sync.WaitGroup
+	for _, c := range good { // all at once: the server gives each that polls a second for a GET that its close may have overtaken
+		closing.Go(c.wire.close)
 	}
+	closing.Wait()
 	s.settle(t)
 	eventually(t, "as many goroutines as before", func() bool { return runtime.NumGoroutine() <= before+idleWorkers+5 })
 }

@@ -24,8 +24,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // The limits of the mesh under attack; what is not here has its default.
 const (
-	connectTimeout = 3 * time.Second // also for those who mean well
-	headerTimeout  = 3 * time.Second
+	connectTimeout = 6 * time.Second // also for those who mean well
+	headerTimeout  = 6 * time.Second
 	maxHeader      = 64 << 10
 	maxMessage     = 1_000_000
 	maxOutbound    = 256 << 10
@@ -156,9 +156,9 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(15 * time.Second); !holds(); <-tick.C {
+	for end := time.Now().Add(patience); !holds(); <-tick.C {
 		if time.Now().After(end) {
-			t.Fatalf("%s: not after 15 s", what)
+			t.Fatalf("%s: not after %v", what, patience)
 		}
 	}
 }
