@@ -111,9 +111,10 @@ func TestCloseIsCutShort(t *testing.T) {
 		k.send(`42/stubborn,["wait"]`)
 		<-entered
 		for _, io := range c.apps {
+			waits := len(io.Of("/stubborn").Sockets()) > 0
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
-			if err := io.Close(ctx); !errors.Is(err, context.Canceled) {
+			if err := io.Close(ctx); !errors.Is(err, context.Canceled) && (waits || err != nil) { // the others may end at once
 				t.Errorf("got %v", err)
 			}
 			closeNow(t, io)

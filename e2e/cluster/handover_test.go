@@ -98,6 +98,9 @@ func (r *rolling) play(t *testing.T, c *cluster) {
 				running[i] = c.start()
 			}
 		}
+		eventually(t, "as many hand-overs as clients in each round", func() bool { // the next one closes while others are under way
+			return r.handed.Load() >= int64(rollingClients*(round+1)) || r.lost.Load() > 0
+		})
 	}
 	for _, io := range running {
 		closeNow(t, io)
