@@ -194,6 +194,9 @@ func wantAcknowledged(t *testing.T, nc *nats.Conn, mesh string, s *site) {
 	answered := make(chan *nats.Msg, 1)
 	nobody := `{"replies":[],"missing":[],"truncated":false}`
 	f := s.dial(t, "")
+	if err := f.conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil { // until the application is known
+		t.Fatal(err)
+	}
 	f.write(t, "40")
 	go func() { // received below
 		for {

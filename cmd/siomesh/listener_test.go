@@ -135,7 +135,7 @@ const open = "GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\
 func TestSlowHeaders(t *testing.T) {
 	t.Parallel()
 	const part = "GET /engine.io/ HTTP/1.1\r\nHost: x\r\nX-Slow"
-	f := startFront(t, engine.Config{}, "--header-timeout=2s") // which includes what the test takes to write a whole one
+	f := startFront(t, engine.Config{}, "--header-timeout=5s") // which includes what the test takes to write a whole one
 	first, behind, later := f.call(part), f.call(open+part), f.call(open)
 	silent := f.call("") // says nothing at all
 	behind.want(200)
@@ -151,7 +151,7 @@ func TestSlowHeaders(t *testing.T) {
 // A client that does not get to the end of its body: in a session, where nobody reads it, and in the page.
 func TestSlowBody(t *testing.T) {
 	t.Parallel()
-	f := startFront(t, engine.Config{BodyTimeout: 50 * time.Millisecond}, "--header-timeout=2s")
+	f := startFront(t, engine.Config{BodyTimeout: 50 * time.Millisecond}, "--header-timeout=5s")
 	sid, _, _ := strings.Cut(strings.TrimPrefix(f.call(open).want(200), `0{"sid":"`), `"`)
 	post := "POST /engine.io/?EIO=4&transport=polling&sid=%s HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n4x"
 	type slow struct {

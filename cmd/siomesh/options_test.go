@@ -124,7 +124,7 @@ func sessionSettings() []setting {
 		{"ping-timeout", "9s", "", json(`"pingTimeout":9000`)},
 		{"max-http-buffer-size", "777", "", json(`"maxPayload":777`)},
 		{"initial-packet", "hello", "", json("\x1e4hello")},
-		{"upgrade-timeout", "2s", "", func(t *testing.T, s *site) {
+		{"upgrade-timeout", "4s", "", func(t *testing.T, s *site) {
 			c := s.dial(t, "&sid="+s.sid(t))
 			c.write(t, "2probe")
 			if got := c.read(t); got != "3probe" {

@@ -34,7 +34,7 @@ func (s *site) dial(t *testing.T, query string) *frames {
 	if in == nil {
 		in = bufio.NewReader(conn)
 	}
-	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil { // the defaults take longer than that
+	if err := conn.SetDeadline(time.Now().Add(9 * time.Second)); err != nil { // the defaults take longer than that
 		t.Fatal(err)
 	}
 	return &frames{conn: conn, in: in, extensions: len(agreed.Extensions)}
