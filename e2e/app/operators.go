@@ -9,7 +9,7 @@ import (
 )
 
 // remoteWait is how long askRemote waits for each answer.
-const remoteWait = 2 * time.Second
+const remoteWait = 5 * time.Second
 
 // selection is a chain of calls on a BroadcastOperator, as a client writes it down.
 type selection struct {
