@@ -114,10 +114,18 @@ func (p *process) kill(tb testing.TB) {
 	<-p.ended
 }
 
-// pause stops the process from running.
+// pause stops the process from running, and waits until its last thread has stopped.
 func (p *process) pause(tb testing.TB) {
 	tb.Helper()
 	p.signal(tb, syscall.SIGSTOP)
+	until(tb, answersWithin, p.name+" has stopped", func() bool {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(p.cmd.Process.Pid, &status, syscall.WUNTRACED|syscall.WNOHANG, nil)
+		if err != nil && !errors.Is(err, syscall.EINTR) {
+			tb.Fatalf("wait until %s has stopped: %v", p.name, err)
+		}
+		return pid != 0 && status.Stopped()
+	})
 }
 
 // resume has a paused process go on where it was.
