@@ -20,6 +20,7 @@ func edgesKilledMidPoll(t *testing.T, b binaries) {
 	m.app(t, "one")
 	d := newDriver(t)
 	d.owners(t, m.urls(), "one")
+	acquaint(t, m.listen[2:]...)
 	front := newSpreader(t, true, m.listen[2:]...)
 	var all []string
 	for i := range 60 {
@@ -51,6 +52,7 @@ func edgesKilledMidPoll(t *testing.T, b binaries) {
 	})
 	m.startEdge(t, 0)
 	m.edges[0].ready(t, m.readyz(2))
+	acquaint(t, m.listen[2:]...)
 	t.Run("relay", func(t *testing.T) {
 		sid := openPolling(t, m.urls()[0])
 		waiting := m.pollAt(t, 1, sid)
@@ -92,6 +94,33 @@ func openPolling(tb testing.TB, url string) (sid string) {
 		tb.Fatalf("handshake answered %d %q (%v)", code, body, err)
 	}
 	return open.SID
+}
+
+// acquaint waits until each edge serves requests of each other's sessions: a new one may be ready before all know it.
+func acquaint(tb testing.TB, edges ...string) {
+	tb.Helper()
+	for _, owner := range edges {
+		sid := openPolling(tb, "http://"+owner)
+		for _, relay := range edges {
+			until(tb, startsWithin, relay+" knows "+owner, func() bool { return postNoop(tb.Context(), "http://"+relay, sid) == http.StatusOK })
+		}
+	}
+}
+
+// postNoop sends a packet that means nothing, and returns the status.
+func postNoop(ctx context.Context, url, sid string) (code int) {
+	ctx, cancel := context.WithTimeout(ctx, answersWithin)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/socket.io/?EIO=4&transport=polling&sid="+sid, strings.NewReader("6"))
+	if err != nil {
+		return 0
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0
+	}
+	res.Body.Close()
+	return res.StatusCode
 }
 
 // answer is the end of a request.

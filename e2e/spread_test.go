@@ -89,6 +89,9 @@ func anyEdge(t *testing.T, b binaries) {
 		m.app(t, "one")
 		m.app(t, "two")
 		newDriver(t).owners(t, m.urls(), "one", "two")
+		acquaint(t, m.listen[2:]...)
+		const relayed = `sio_edge_requests_relayed_total{outcome="relayed"}`
+		before := m.sum(t, relayed)
 		switch wait {
 		case "0":
 			t.Run("scenarios", func(t *testing.T) { runScenarios(t, newSpreader(t, true, m.listen[2:]...).server.URL) })
@@ -103,7 +106,7 @@ func anyEdge(t *testing.T, b binaries) {
 				t.Errorf("with --upgrade-wait %s", wait)
 			}
 		})
-		if n := m.sum(t, `sio_edge_requests_relayed_total{outcome="relayed"}`); n == 0 {
+		if n := m.sum(t, relayed); n == before {
 			t.Error("no request was relayed")
 		}
 		m.stop(t)

@@ -45,6 +45,9 @@ func (m *split) tunedEdges(t *testing.T) {
 				}, flags...)...)
 				edge.ready(t, "http://"+internal[i]+"/readyz")
 			}
+			if name == "small" { // the other has no polling
+				acquaint(t, listen...)
+			}
 			url := newSpreader(t, false, listen...).server.URL
 			runScenariosWith(t, []string{"--settings", name}, url)
 			if name == "small" {
