@@ -115,7 +115,7 @@ func TestSilentEdge(t *testing.T) {
 					t.Errorf("got %v, %v", idsOf(got), err)
 				}
 				// Unless this instance itself had said something to the edge that is not confirmed, or another edge was too slow as well.
-				silent, _ := err.(interface{ Unwrap() []error })                                    //nolint:errorlint // one for each edge
+				silent, _ := err.(interface{ Unwrap() []error })                                    // one for each edge
 				if silent != nil && len(silent.Unwrap()) == 1 && !slices.Equal(idsOf(got), there) { // CLU-027, with what there is
 					t.Errorf("got %v, %v, want %v", idsOf(got), err, there)
 				}
