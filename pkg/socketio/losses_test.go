@@ -17,12 +17,11 @@ import (
 // What becomes of operations when the link to rooms breaks before they are confirmed: the ring loses them, or only their
 // confirmation.
 
-// breakLink breaks the link to rooms from their side.
+// breakLink breaks the link to rooms from their side; what comes on the next one is not lost.
 func (r *ring) breakLink(s *Server) {
-	r.tb.Helper()
-	if err := s.Of("/poison").Emit("e"); err != nil {
-		r.tb.Error(err)
-	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rooms.ep.Refuse(s.self.Instance, "a test", func() { r.lock(func() { r.lose = false }) })
 }
 
 // dropLink breaks the link to rooms from this side, with nothing lost but what rooms holds back.
@@ -37,25 +36,51 @@ func (r *ring) dropLink(s *Server) {
 func losing(r *ring) { r.lock(func() { r.lose = true }) }
 
 func TestAcceptIsSentAgain(t *testing.T) {
-	r, s, failures, sockets := serve(t, func(s *Socket) {
-		if err := s.Emit("lost"); err != nil {
-			t.Error(err)
-		}
-	})
+	r, s, failures, sockets := serve(t, nothing)
 	losing(r)
 	c := r.knock(s, "/")
 	socket := receive(t, "the socket", sockets)
 	r.breakLink(s)
 	c.expect(wire.KindAccept)
-	if err := receive(t, "the loss", failures); !errors.Is(err, ErrLost) {
-		t.Errorf("got %v, want %v", err, ErrLost)
-	}
 	if err := socket.Emit("on the new link"); err != nil {
 		t.Error(err)
 	}
-	if got, want := c.expect(wire.KindEmit).String(), "19on the new link"; got != want { // behind it, and nothing else
+	if got, want := c.expect(wire.KindEmit).String(), "19on the new link"; got != want { // behind it
 		t.Errorf("got %s, want %s", got, want)
 	}
+	if len(failures) > 0 {
+		t.Errorf("reported %v, though nothing was lost", <-failures)
+	}
+}
+
+// TestLossEndsTheSockets: who may have missed something is told, by the end of its connection, and joins again.
+func TestLossEndsTheSockets(t *testing.T) {
+	ends := make(chan Disconnect, 2)
+	r, s, failures, sockets := serve(t, func(s *Socket) { s.OnDisconnect(func(d Disconnect) { ends <- d }) })
+	c := r.join(s, "/")
+	socket := receive(t, "the socket", sockets)
+	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 })
+	broken := make(chan error, 1)
+	r.edge.Link(s.self).OnBreak(func(err error) { broken <- err })
+	losing(r)
+	if err := socket.Emit("lost"); err != nil {
+		t.Fatal(err)
+	}
+	r.breakLink(s)
+	if err := receive(t, "the loss", failures); !errors.Is(err, ErrLost) {
+		t.Errorf("got %v, want %v", err, ErrLost)
+	}
+	if err := receive(t, "the edge's word", broken); !errors.Is(err, link.ErrRefused) { // and it closes the connections
+		t.Errorf("the edge's link: got %v, want %v", err, link.ErrRefused)
+	}
+	if d := receive(t, "the end", ends); d.Reason != ReasonTransportClose {
+		t.Errorf("ended with %q", d.Reason)
+	}
+	next := r.join(s, "/")
+	if err := receive(t, "the next socket", sockets).Emit("heard"); err != nil {
+		t.Error(err)
+	}
+	next.expect(wire.KindEmit)
 }
 
 func TestRefusalIsSentAgain(t *testing.T) {
@@ -237,7 +262,7 @@ func TestVerdictsGoFirst(t *testing.T) {
 func TestFlushWaitsForEveryVerdict(t *testing.T) {
 	p := partition{owner: mesh.Address{Instance: mesh.NewInstanceID()}, last: 7, confirmed: 5}
 	for op := range uint64(2) {
-		p.sizes.push(1)
+		p.sizes.push(1, false)
 		p.verdicts = append(p.verdicts, wire.Record{Kind: wire.KindAccept, Op: 6 + op})
 	}
 	before := p.flush()

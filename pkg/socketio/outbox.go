@@ -21,7 +21,7 @@ type outbox struct {
 	window  int                           // bytes per partition
 	timeout time.Duration                 // of a wait for room or an owner
 	report  func(error)                   // must not block
-	lost    func(partition uint8)         // told that operations of a partition were lost; must not block
+	lost    func(partition uint8, n int)  // told that operations of a partition were lost, n of them for good; must not block
 	flusher *flusher                      // writes what was appended
 	closed  chan struct{}                 // closed by close
 	waiting atomic.Int32                  // senders in all queues, so that a mark costs nothing while there are none
@@ -37,7 +37,7 @@ type outbox struct {
 // errNoLink says inside the outbox that the link to the owner must be opened first.
 var errNoLink = errors.New("no link")
 
-func newOutbox(links func(mesh.Address) *link.Link, cfg Config, report func(error), lost func(uint8)) *outbox {
+func newOutbox(links func(mesh.Address) *link.Link, cfg Config, report func(error), lost func(uint8, int)) *outbox {
 	return &outbox{
 		links:   links,
 		window:  cfg.OperationWindow,
@@ -177,9 +177,9 @@ func (o *outbox) broken(l *link.Link, err error) {
 func (o *outbox) lose(number int, cause error, when func(p *partition) bool) {
 	p := &o.parts[number]
 	p.mu.Lock()
-	n, flushes, before := 0, []*flush(nil), p.losses.Load()
+	gone, n, flushes, before := 0, 0, []*flush(nil), p.losses.Load()
 	if when(p) {
-		n, flushes = p.abandon()
+		gone, n, flushes = p.abandon()
 	}
 	marks, repeat := p.losses.Load() != before, p.owes() && p.link == nil
 	missed := p.missed
@@ -187,7 +187,7 @@ func (o *outbox) lose(number int, cause error, when func(p *partition) bool) {
 	p.wakeFirst()
 	p.mu.Unlock()
 	if marks {
-		o.lost(uint8(number)) //nolint:gosec // an index of parts
+		o.lost(uint8(number), gone) //nolint:gosec // an index of parts
 	}
 	if missed {
 		o.report(fmt.Errorf("%w: %w", ErrRoomEvents, cause))

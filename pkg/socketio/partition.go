@@ -53,20 +53,31 @@ type flush struct {
 	done chan error // one, buffered
 }
 
-// sizes is a queue of byte counts.
+// sizes is a queue of byte counts, those of handled marks below zero.
 type sizes struct {
-	list []int32
-	head int
+	list  []int32
+	head  int
+	marks int // how many are below zero
 }
 
 func (q *sizes) len() int { return len(q.list) - q.head }
 
-func (q *sizes) push(size int) { q.list = append(q.list, int32(size)) }
+func (q *sizes) push(size int, mark bool) {
+	if mark {
+		q.marks++
+		size = -size
+	}
+	q.list = append(q.list, int32(size)) //nolint:gosec // of a record
+}
 
 // pop removes the first n and returns their sum.
 func (q *sizes) pop(n int) (sum int) {
 	const kept = 1024 // capacity that an empty queue keeps
 	for _, size := range q.list[q.head : q.head+n] {
+		if size < 0 {
+			q.marks--
+			size = -size
+		}
 		sum += int(size)
 	}
 	q.head += n
@@ -156,7 +167,7 @@ func (p *partition) put(r *wire.Record) error {
 	}
 	size := len(r.Body) + overhead
 	p.last++
-	p.sizes.push(size)
+	p.sizes.push(size, r.Kind == wire.KindHandled)
 	p.bytes += size
 	return nil
 }
@@ -223,18 +234,20 @@ func (p *partition) confirm(from mesh.InstanceID, op uint64) {
 	p.wakeFirst()
 }
 
-// abandon gives up the link and what is unconfirmed; verdicts are kept. It returns how many operations are lost, and the
-// flushes that fail by that; if none is, they wait for the verdicts. Without an owner verdicts count as lost too, since
-// nobody knows when, and if, they are sent again. The caller holds mu.
-func (p *partition) abandon() (lost int, flushes []*flush) {
+// abandon gives up the link and what is unconfirmed; verdicts are kept, and handled marks are reported again. It returns how
+// many operations are gone for good, how many count as lost, and the flushes that fail by that; if none does, they wait for
+// the verdicts. Without an owner verdicts count as lost too, since nobody knows when, and if, they are sent again. The caller
+// holds mu.
+func (p *partition) abandon() (gone, lost int, flushes []*flush) {
 	if p.sizes.len() > 0 {
 		p.losses.Add(1)
 	}
-	lost = p.sizes.len()
-	if !p.owner.Instance.IsZero() {
-		lost -= len(p.verdicts) - p.unsent
+	verdicts := len(p.verdicts) - p.unsent
+	gone = p.sizes.len() - p.sizes.marks - verdicts - p.unwatched()
+	lost = gone
+	if p.owner.Instance.IsZero() {
+		lost += verdicts
 	}
-	lost -= p.unwatched()
 	p.link, p.sizes, p.bytes, p.unsent = nil, sizes{}, 0, len(p.verdicts)
 	p.confirmed, p.begun = p.last, p.last
 	if lost > 0 {
@@ -249,7 +262,7 @@ func (p *partition) abandon() (lost int, flushes []*flush) {
 	for _, f := range p.flushes {
 		f.op = p.newest()
 	}
-	return lost, flushes
+	return gone, lost, flushes
 }
 
 // newest returns the number of the newest operation, or that it will have once it is sent again. The caller holds mu.

@@ -83,6 +83,49 @@ func TestDrop(t *testing.T) {
 	})
 }
 
+// TestRefuse: what was taken was before, nothing comes after, and the sender hears of it even if the connection is lost.
+func TestRefuse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, Config{})
+		here := newCollector()
+		p.from.handler = here
+		back := p.to.Link(p.from.Self())
+		say := func(l *Link, n uint64) {
+			if _, err := l.Append(numbered(n, 20)); err != nil {
+				t.Errorf("append %d: %v", n, err)
+			}
+			l.Flush()
+		}
+		say(back, 0)
+		here.await(t.Context(), t, 1)
+
+		p.wire.losing(func(f wire.Frame) bool { return f.Kind == wire.FrameBreak })
+		taken := 0
+		p.from.Refuse(p.to.Self().Instance, "enough", func() { taken = here.count() })
+		synctest.Wait()
+		if taken != 1 || back.Broken() != nil {
+			t.Errorf("%d records taken, and the sender heard %v, want 1 and nothing yet", taken, back.Broken())
+		}
+		p.wire.connect(false)
+		p.wire.losing(nil)
+		p.wire.connect(true)
+		synctest.Wait()
+		if !errors.Is(back.Broken(), ErrRefused) {
+			t.Errorf("got %v, want %v", back.Broken(), ErrRefused)
+		}
+
+		next := p.to.Link(p.from.Self())
+		say(next, 1)
+		here.await(t.Context(), t, 2)
+		here.inOrder(t, 2)
+		p.wire.connect(true)
+		synctest.Wait()
+		if next.Broken() != nil {
+			t.Errorf("the next link: %v", next.Broken())
+		}
+	})
+}
+
 func TestTheDeadAreForgottenInTheEnd(t *testing.T) {
 	e := NewEndpoint(bus.NewMemory(), mesh.Subjects{}, address(mesh.KindRooms), newCollector(), discard(), Config{})
 	for range maxDropped + 100 {

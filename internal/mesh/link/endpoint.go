@@ -131,6 +131,22 @@ func (e *Endpoint) Drop(id mesh.InstanceID) {
 	}
 }
 
+// Refuse takes nothing more of the link of an instance: that breaks there, and what comes is on a new one. Then runs in the same
+// turn, behind all that was taken. Once the endpoint stops, nothing happens. It may be called under any lock.
+func (e *Endpoint) Refuse(id mesh.InstanceID, reason string, then func()) {
+	e.soon(func() {
+		if e.halted() {
+			return
+		}
+		for _, p := range e.known() {
+			if p.address.Instance == id && p.in.number != 0 && !p.in.ended {
+				e.refuseRest(p, reason)
+			}
+		}
+		then()
+	})
+}
+
 // Do runs f on the reader goroutine soon, after what was given to Do before. It waits while many functions wait already, so
 // it must not be called on that goroutine: there is no need to. Once Run has returned, f is dropped.
 func (e *Endpoint) Do(f func()) {
@@ -181,6 +197,12 @@ func (e *Endpoint) linksTo(id mesh.InstanceID) (links []*Link) {
 		}
 	}
 	return links
+}
+
+func (e *Endpoint) halted() bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.stopped
 }
 
 func (e *Endpoint) out(p *peer) *Link {

@@ -134,9 +134,7 @@ func (e *Endpoint) deliver(p *peer, f *wire.Frame, skip, size int) {
 	if err != nil {
 		e.cfg.Metrics.BreaksRead.Add(1)
 		e.log.Warn("incoming link refused", slog.String("instance", p.address.Instance.String()), slog.Any("err", err))
-		p.in.end()
-		p.marks.clear()
-		e.refuse(p, err.Error())
+		e.refuseRest(p, err.Error())
 	}
 }
 
@@ -175,6 +173,13 @@ func (e *Endpoint) broke(p *peer, out *Link, f *wire.Frame) {
 	if out != nil && f.Mark.Link != 0 {
 		out.refused(f.Mark.Link, string(f.Records))
 	}
+}
+
+// refuseRest takes nothing more of a peer's link.
+func (e *Endpoint) refuseRest(p *peer, reason string) {
+	p.in.end()
+	p.marks.clear()
+	e.refuse(p, reason)
 }
 
 // refuse tells a peer that nothing more of its link is taken.

@@ -138,7 +138,7 @@ func (e *Endpoint) look(now time.Time) (busy bool) {
 	return busy
 }
 
-// again sends everything that is not marked after a reconnect, and all marks: either may have been lost.
+// again sends everything that is not marked after a reconnect, and all marks and refusals: each may have been lost.
 func (e *Endpoint) again() {
 	peers := e.known()
 	for _, p := range peers {
@@ -149,6 +149,9 @@ func (e *Endpoint) again() {
 	e.turn.Lock()
 	defer e.endTurn()
 	for _, p := range peers {
+		if p.in.ended && !p.dead {
+			e.refuse(p, "link has ended")
+		}
 		p.marks.repeat()
 		e.sendMark(p)
 	}
