@@ -78,6 +78,16 @@ const steps = {
     await ada.locator("#text").fill("");
     await grace.getByText("Ada is typing…").waitFor({ state: "detached" });
   },
+  // The list of people is drawn again, with a sign that Grace types, while the mouse is down on her.
+  async clickAcrossARedraw() {
+    await here(ada).getByRole("button", { name: "Grace" }).hover();
+    await ada.mouse.down();
+    await types(grace, "One mom", ada, "Grace");
+    await ada.mouse.up();
+    await ada.locator("#privateto").getByText("Grace").waitFor();
+    await ada.locator("#text").press("Escape");
+    await grace.locator("#text").fill("");
+  },
   async whisper() {
     const alan = await person("Alan");
     await here(grace).getByRole("button", { name: "Alan" }).waitFor();

@@ -40,22 +40,39 @@ export function room(name) {
   document.title = `${name} · siomesh chat`;
 }
 
-// fill draws a list of buttons again; the one that had the keyboard's focus keeps it.
+// fill draws a list of buttons again. Those that stay keep their element, for a click or the keyboard's focus may be on it.
 function fill(list, buttons) {
-  const focused = list.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
-  list.replaceChildren(...buttons.map((button) => element("li", {}, button)));
-  buttons.find((button) => button.dataset.key === focused)?.focus();
+  const focused = document.activeElement;
+  const before = new Map([...list.children].map((item) => [item.firstChild.dataset.key, item]));
+  const items = buttons.map((button) => {
+    const item = before.get(button.dataset.key);
+    before.delete(button.dataset.key);
+    return item ? renewed(item, button) : element("li", {}, button);
+  });
+  for (const item of before.values()) item.remove();
+  items.forEach((item, i) => {
+    if (list.children[i] !== item) list.insertBefore(item, list.children[i] ?? null);
+  });
+  if (list.contains(focused)) focused.focus();
+}
+
+// renewed is an item whose button looks and acts like another one.
+function renewed(item, fresh) {
+  const button = item.firstChild;
+  for (const name of ["title", "disabled", "ariaCurrent", "onclick"]) button[name] = fresh[name];
+  if (button.innerHTML !== fresh.innerHTML) button.replaceChildren(...fresh.childNodes);
+  return item;
 }
 
 export function rooms(list, current, choose) {
   fill($("rooms"), list.map(({ room, count }) => {
-    const button = element("button", { type: "button" },
+    const button = element("button", { type: "button", title: `${count} here` },
       element("span", { className: "hash", ariaHidden: "true" }, "#"),
       element("span", { className: "grow" }, room),
-      element("span", { className: "count", title: `${count} here` }, String(count)));
+      element("span", { className: "count" }, String(count)));
     button.dataset.key = room;
-    if (room === current) button.setAttribute("aria-current", "true");
-    button.addEventListener("click", () => choose(room));
+    if (room === current) button.ariaCurrent = "true";
+    button.onclick = () => choose(room);
     return button;
   }));
 }
@@ -70,7 +87,7 @@ export function people(list, me, typing, choose) {
     if (mine) name.append(element("i", {}, " you"));
     else button.title = `Write to ${person.name} alone`;
     if (typing.includes(person.id)) button.append(element("span", { className: "dots", ariaHidden: "true" }, "•••"));
-    button.addEventListener("click", () => choose(person));
+    button.onclick = () => choose(person);
     return button;
   }));
 }
