@@ -279,7 +279,13 @@ func TestAskedEdgeOpensALink(t *testing.T) {
 	if got := receive(t, "the result", result); !errors.Is(got.err, ErrLost) {
 		t.Errorf("got %+v", got)
 	}
+	_, _, result = begin()
+	s.edgeRefused(edge.Instance) // likewise
+	if got := receive(t, "the result", result); !errors.Is(got.err, ErrLost) {
+		t.Errorf("got %+v", got)
+	}
 	_, request, result = begin()
+	receiver{server: s}.Opened(edge)       // the first since
 	told(wire.KindAskEnd, request, "late") // somebody left before the edge could say whom it asks
 	told(wire.KindAskIDs, request, "late")
 	if got := receive(t, "the result", result); !errors.As(got.err, &missing) || !slices.Equal(missing.SocketIDs, []string{"late"}) {

@@ -137,26 +137,11 @@ func (a *asks) lost(partition uint8) {
 	})
 }
 
-// operationsLost hears that operations of a partition were lost, n of them for good.
-func (s *Server) operationsLost(partition uint8, n int) {
+// operationsLost hears that operations of a partition were lost.
+func (s *Server) operationsLost(partition uint8) {
 	s.asks.lost(partition)
 	s.polls.lost(partition)
 	s.reportAgain(partition)
-	if n > 0 {
-		s.forsake()
-	}
-}
-
-// forsake has the edges close the connections of all sockets of this instance: what was lost may have been for them, and they
-// would never know (ADR 13).
-func (s *Server) forsake() {
-	edges := map[mesh.InstanceID]struct{}{}
-	for _, socket := range s.sockets.all(mesh.InstanceID{}) {
-		edges[socket.addr.Edge] = struct{}{}
-	}
-	for id := range edges {
-		s.endpoint.Refuse(id, "operations of the instance were lost", func() { s.edgeEnded(id, everyLease) })
-	}
 }
 
 // edge returns an edge's part. The caller holds mu.

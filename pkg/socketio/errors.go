@@ -37,8 +37,9 @@ var (
 	ErrAckFailed = errors.New("socketio: acknowledgement given up")
 	// ErrLost says that operations accepted earlier were never confirmed: the rooms service that had them is gone, or
 	// the link to it broke. Some of them may have been carried out. What decides over a socket is not lost by that: that
-	// it may join, is refused, or is disconnected is sent again. The sockets of this instance end, and their clients are
-	// closed as "transport close", so that who has missed something comes back; clients of other instances are not.
+	// it may join, is refused, or is disconnected is sent again. Unless all of it was volatile or for other instances, the
+	// sockets of this instance end, and their clients are closed as "transport close", so that who has missed something comes
+	// back; clients of other instances are not.
 	ErrLost = errors.New("socketio: operations lost")
 	// ErrMissingArgument says that an event or acknowledgement has fewer arguments than Bind has targets.
 	ErrMissingArgument = errors.New("socketio: missing argument")

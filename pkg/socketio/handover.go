@@ -109,7 +109,7 @@ func (s *Socket) handBack(jobs []job) bool {
 	server := s.ns.server
 	body := wire.AppendDetached(nil, events)
 	for first := true; ; first = false {
-		r := wire.Record{Kind: wire.KindDetached, Body: body}
+		r := wire.Record{Kind: wire.KindDetached, Body: body, Seq: s.misses} // for partition.append
 		s.address(&r)
 		_, err := server.send(server.handing, &r, false)
 		if err == nil {
@@ -233,6 +233,7 @@ func (h receiver) socket(r *wire.Record, body []byte) (s *Socket, rooms []string
 		return nil, nil, nil
 	}
 	return &Socket{
-		ns: ns, addr: r.Socket, epoch: r.Epoch, lease: r.Lease, id: c.GetSocketId(), user: c.GetUser(), body: body, data: data,
+		ns: ns, addr: r.Socket, epoch: r.Epoch, lease: r.Lease, misses: h.server.out.parts[ns.partition].misses.Load(),
+		id: c.GetSocketId(), user: c.GetUser(), body: body, data: data,
 	}, c.GetRooms(), nil
 }

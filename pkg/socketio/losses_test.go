@@ -83,6 +83,99 @@ func TestLossEndsTheSockets(t *testing.T) {
 	next.expect(wire.KindEmit)
 }
 
+// TestLossThatEndsNobody: what went to other instances, and volatile packets, no client can miss.
+func TestLossThatEndsNobody(t *testing.T) {
+	r, s, failures, sockets := serve(t, nothing)
+	c := r.join(s, "/")
+	socket := receive(t, "the socket", sockets)
+	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 })
+	losing(r)
+	if err := errors.Join(s.ServerSideEmit("e"), socket.Volatile().Emit("e")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "sent", func() bool { return unconfirmed(s) == 2 })
+	r.breakLink(s)
+	if err := receive(t, "the loss", failures); !errors.Is(err, ErrLost) {
+		t.Errorf("got %v, want %v", err, ErrLost)
+	}
+	if err := socket.Emit("heard"); err != nil {
+		t.Error(err)
+	}
+	if got, want := c.expect(wire.KindEmit).String(), "19heard"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestLossBeforeAHandOver: a client that may have missed something is not handed over as if nothing had happened.
+func TestLossBeforeAHandOver(t *testing.T) {
+	r := newRing(t)
+	r.startRooms()
+	s, failures := r.serverFor(func(c *Config) { c.DrainTimeout = patience })
+	_ = s.OnConnection(func(s *Socket) {
+		s.OnHandOver(func() {
+			if err := s.Emit("lost"); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	end, result := run(t, s)
+	c := r.join(s, "/")
+	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 })
+	broken := make(chan error, 1)
+	r.edge.Link(s.self).OnBreak(func(err error) { broken <- err })
+	losing(r)
+	end()
+	eventually(t, "handed over, as it seems", func() bool { return s.sockets.len() == 0 && unconfirmed(s) == 2 })
+	r.breakLink(s)
+	if err := receive(t, "the loss", failures); !errors.Is(err, ErrLost) {
+		t.Errorf("got %v, want %v", err, ErrLost)
+	}
+	if err := receive(t, "the edge's word", broken); !errors.Is(err, link.ErrRefused) {
+		t.Errorf("the edge's link: got %v, want %v", err, link.ErrRefused)
+	}
+	_ = receive(t, "the end of Run", result) // with ErrLost if OnError had not heard of that before
+	if len(c.detached) > 0 {
+		t.Error("the client was handed over")
+	}
+}
+
+// TestHandOverBehindALoss is that of a hand-over which had not been sent.
+func TestHandOverBehindALoss(t *testing.T) {
+	r := newRing(t)
+	s, _ := r.serverFor()
+	p := partition{owner: mesh.Address{Instance: mesh.NewInstanceID()}, last: 1, confirmed: 0}
+	p.link = s.endpoint.Link(p.owner)
+	p.sizes.push(1, missedLoss)
+	p.verdicts = []wire.Record{{Kind: wire.KindDetached, Socket: wire.SocketAddr{Slot: 7}}, {Kind: wire.KindAccept}}
+	p.unsent = 2
+	a := p.abandon()
+	if !a.missed || a.lost != 1 || len(a.stay) != 1 || a.stay[0].Slot != 7 || len(p.verdicts) != 1 || p.unsent != 1 {
+		t.Errorf("got %+v, %d verdicts of which %d are to be sent", a, len(p.verdicts), p.unsent)
+	}
+	p.link = s.endpoint.Link(p.owner)
+	for misses, want := range map[uint64]error{0: ErrLost, 1: nil} { // as of before the loss, and of after it
+		if _, err := p.append(s.out, &wire.Record{Kind: wire.KindDetached, Seq: misses}); !errors.Is(err, want) {
+			t.Errorf("a socket that came after %d losses: got %v, want %v", misses, err, want)
+		}
+	}
+}
+
+// TestWatchOfABrokenLink: a link that breaks while nothing is unconfirmed may have been the end of what was watched.
+func TestWatchOfABrokenLink(t *testing.T) {
+	r := newRing(t)
+	s, _ := r.serverFor()
+	p := partition{owner: mesh.Address{Instance: mesh.NewInstanceID()}, last: 1, confirmed: 1}
+	p.watches = []watch{{namespace: []byte("/"), on: true, op: 1}}
+	p.link = s.endpoint.Link(p.owner)
+	s.endpoint.Drop(p.owner.Instance)
+	if _, err := p.append(s.out, &wire.Record{Kind: wire.KindEmit}); !errors.Is(err, errNoLink) {
+		t.Errorf("got %v, want %v", err, errNoLink)
+	}
+	if p.owed != 1 || !p.missed {
+		t.Errorf("%d watches are to be sent again, events missed: %v, want 1, true", p.owed, p.missed)
+	}
+}
+
 func TestRefusalIsSentAgain(t *testing.T) {
 	r := newRing(t)
 	r.startRooms()
@@ -262,7 +355,7 @@ func TestVerdictsGoFirst(t *testing.T) {
 func TestFlushWaitsForEveryVerdict(t *testing.T) {
 	p := partition{owner: mesh.Address{Instance: mesh.NewInstanceID()}, last: 7, confirmed: 5}
 	for op := range uint64(2) {
-		p.sizes.push(1, false)
+		p.sizes.push(1, missedLoss)
 		p.verdicts = append(p.verdicts, wire.Record{Kind: wire.KindAccept, Op: 6 + op})
 	}
 	before := p.flush()

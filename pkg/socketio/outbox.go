@@ -21,7 +21,8 @@ type outbox struct {
 	window  int                           // bytes per partition
 	timeout time.Duration                 // of a wait for room or an owner
 	report  func(error)                   // must not block
-	lost    func(partition uint8, n int)  // told that operations of a partition were lost, n of them for good; must not block
+	lost    func(partition uint8)         // told that operations of a partition were lost; must not block
+	missed  func(stay []wire.SocketAddr)  // told that clients may have missed something, those too that are not handed over now; must not block
 	flusher *flusher                      // writes what was appended
 	closed  chan struct{}                 // closed by close
 	waiting atomic.Int32                  // senders in all queues, so that a mark costs nothing while there are none
@@ -37,13 +38,16 @@ type outbox struct {
 // errNoLink says inside the outbox that the link to the owner must be opened first.
 var errNoLink = errors.New("no link")
 
-func newOutbox(links func(mesh.Address) *link.Link, cfg Config, report func(error), lost func(uint8, int)) *outbox {
+func newOutbox(
+	links func(mesh.Address) *link.Link, cfg Config, report func(error), lost func(uint8), missed func([]wire.SocketAddr),
+) *outbox {
 	return &outbox{
 		links:   links,
 		window:  cfg.OperationWindow,
 		timeout: cfg.EmitTimeout,
 		report:  report,
 		lost:    lost,
+		missed:  missed,
 		flusher: newFlusher(),
 		closed:  make(chan struct{}),
 		known:   map[mesh.InstanceID]*link.Link{},
@@ -167,41 +171,52 @@ func (o *outbox) broken(l *link.Link, err error) {
 		delete(o.known, id)
 	}
 	o.mu.Unlock()
+	o.loseAll(err, func(p *partition) bool { return p.link == l })
+}
+
+// loseAll gives up the links of the partitions for which when says so.
+func (o *outbox) loseAll(cause error, when func(p *partition) bool) {
+	missed, stay := false, []wire.SocketAddr(nil)
 	for i := range o.parts {
-		o.lose(i, err, func(p *partition) bool { return p.link == l })
+		a := o.lose(i, cause, when)
+		missed, stay = missed || a.missed, append(stay, a.stay...)
+	}
+	if missed {
+		o.missed(stay)
 	}
 }
 
 // lose gives up the link of a partition if when says so, which is asked with the partition locked and may change its owner.
-// What was not confirmed fails, or is sent again.
-func (o *outbox) lose(number int, cause error, when func(p *partition) bool) {
+// What was not confirmed fails, or is sent again. The caller sees to what clients may have missed.
+func (o *outbox) lose(number int, cause error, when func(p *partition) bool) (a abandoned) {
 	p := &o.parts[number]
 	p.mu.Lock()
-	gone, n, flushes, before := 0, 0, []*flush(nil), p.losses.Load()
+	before := p.losses.Load()
 	if when(p) {
-		gone, n, flushes = p.abandon()
+		a = p.abandon()
 	}
-	marks, repeat := p.losses.Load() != before, p.owes() && p.link == nil
-	missed := p.missed
+	lost, repeat := p.losses.Load() != before, p.owes() && p.link == nil
+	roomEvents := p.missed
 	p.missed = false
 	p.wakeFirst()
 	p.mu.Unlock()
-	if marks {
-		o.lost(uint8(number), gone) //nolint:gosec // an index of parts
+	if lost {
+		o.lost(uint8(number)) //nolint:gosec // an index of parts
 	}
-	if missed {
+	if roomEvents {
 		o.report(fmt.Errorf("%w: %w", ErrRoomEvents, cause))
 	}
 	if repeat {
 		_ = o.open(p) // if there is no owner, the next one's heartbeat comes here again
 	}
-	if n > 0 {
-		err := fmt.Errorf("%w: %d not confirmed: %w", ErrLost, n, cause)
-		o.fail(err, len(flushes) == 0)
-		for _, f := range flushes {
+	if a.lost > 0 {
+		err := fmt.Errorf("%w: %d not confirmed: %w", ErrLost, a.lost, cause)
+		o.fail(err, len(a.flushes) == 0)
+		for _, f := range a.flushes {
 			f.done <- err
 		}
 	}
+	return a
 }
 
 // fail reports err, and keeps it for the next Flush if none is waiting for it.
@@ -250,13 +265,16 @@ func (o *outbox) own(number uint32, owner mesh.Address, epoch uint32) {
 	if number >= mesh.Partitions {
 		return
 	}
-	o.lose(int(number), errors.New("another rooms service took over"), func(p *partition) bool {
+	a := o.lose(int(number), errors.New("another rooms service took over"), func(p *partition) bool {
 		change := p.owner.Instance.IsZero() || p.owner.Instance != owner.Instance && epoch > p.epoch
 		if change {
 			p.owner, p.epoch = owner, epoch
 		}
 		return change
 	})
+	if a.missed {
+		o.missed(a.stay)
+	}
 	p := &o.parts[number]
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -270,15 +288,13 @@ func (o *outbox) own(number uint32, owner mesh.Address, epoch uint32) {
 
 // disown notes that a rooms instance is dead.
 func (o *outbox) disown(id mesh.InstanceID) {
-	for i := range o.parts {
-		o.lose(i, errors.New("the rooms service is dead"), func(p *partition) bool {
-			was := p.owner.Instance == id
-			if was {
-				p.owner, p.epoch = mesh.Address{}, 0
-			}
-			return was
-		})
-	}
+	o.loseAll(errors.New("the rooms service is dead"), func(p *partition) bool {
+		was := p.owner.Instance == id
+		if was {
+			p.owner, p.epoch = mesh.Address{}, 0
+		}
+		return was
+	})
 }
 
 // flush waits until every operation sent before is confirmed, and returns the first failure since the last flush.

@@ -33,6 +33,7 @@ type partition struct {
 	missed    bool          // what watches tell may have been missed since somebody was told so
 
 	losses atomic.Uint64 // how often operations were lost; grows under mu, before anybody is told
+	misses atomic.Uint64 // how often clients may have missed something by that, likewise
 }
 
 // waiter is a sender in a partition's queue.
@@ -53,32 +54,49 @@ type flush struct {
 	done chan error // one, buffered
 }
 
-// sizes is a queue of byte counts, those of handled marks below zero.
-type sizes struct {
-	list  []int32
-	head  int
-	marks int // how many are below zero
+// loss is what it means that an operation is lost.
+type loss uint8
+
+const (
+	missedLoss   loss = iota // a client may miss something
+	noticedLoss              // only the application does, which is told
+	repeatedLoss             // nothing: it is said again
+	kindsOfLoss
+)
+
+func lossOf(r *wire.Record) loss {
+	switch {
+	case r.Kind == wire.KindHandled:
+		return repeatedLoss
+	case r.Kind == wire.KindServerEmit, r.Kind == wire.KindServerReply, r.Kind == wire.KindWatchRooms, r.Flags&wire.FlagVolatile != 0:
+		return noticedLoss
+	default:
+		return missedLoss
+	}
 }
+
+// sizes is a queue of byte counts, and of what the loss of each would mean.
+type sizes struct {
+	list []uint32 // a size and, in the lowest bits, a loss
+	head int
+	of   [kindsOfLoss]int // how many have which
+}
+
+const lossBits = 2
 
 func (q *sizes) len() int { return len(q.list) - q.head }
 
-func (q *sizes) push(size int, mark bool) {
-	if mark {
-		q.marks++
-		size = -size
-	}
-	q.list = append(q.list, int32(size)) //nolint:gosec // of a record
+func (q *sizes) push(size int, l loss) {
+	q.of[l]++
+	q.list = append(q.list, uint32(size)<<lossBits|uint32(l)) //nolint:gosec // a record is far below 1 GiB
 }
 
-// pop removes the first n and returns their sum.
+// pop removes the first n and returns the sum of their sizes.
 func (q *sizes) pop(n int) (sum int) {
 	const kept = 1024 // capacity that an empty queue keeps
-	for _, size := range q.list[q.head : q.head+n] {
-		if size < 0 {
-			q.marks--
-			size = -size
-		}
-		sum += int(size)
+	for _, entry := range q.list[q.head : q.head+n] {
+		q.of[entry&(1<<lossBits-1)]--
+		sum += int(entry >> lossBits)
 	}
 	q.head += n
 	switch {
@@ -132,6 +150,8 @@ func (p *partition) append(o *outbox, r *wire.Record) (*link.Link, error) {
 		return nil, errNoLink
 	case p.bytes > 0 && p.bytes+len(r.Body)+overhead > o.window && r.Kind != wire.KindHandled:
 		return nil, ErrWindowFull
+	case r.Kind == wire.KindDetached && r.Seq != p.misses.Load():
+		return nil, ErrLost // as keep does to those that were sent
 	}
 	err := p.repeat(r.Partition)
 	if err == nil {
@@ -150,6 +170,7 @@ func (p *partition) append(o *outbox, r *wire.Record) (*link.Link, error) {
 	case errors.Is(err, link.ErrBroken) && p.sizes.len() > 0:
 		return nil, ErrNoRooms // broken comes, fails what is unconfirmed and wakes
 	case errors.Is(err, link.ErrBroken):
+		p.unwatched() // broken comes, and tells if something was missed
 		p.link, p.begun = nil, p.last
 		return nil, errNoLink
 	case errors.Is(err, link.ErrTooLarge):
@@ -161,13 +182,13 @@ func (p *partition) append(o *outbox, r *wire.Record) (*link.Link, error) {
 
 // put gives r its number and appends it to the link. The caller holds mu.
 func (p *partition) put(r *wire.Record) error {
-	r.Op, r.PartitionEpoch = p.last+1, p.epoch
+	r.Op, r.PartitionEpoch, r.Seq = p.last+1, p.epoch, 0
 	if _, err := p.link.Append(r); err != nil {
 		return err
 	}
 	size := len(r.Body) + overhead
 	p.last++
-	p.sizes.push(size, r.Kind == wire.KindHandled)
+	p.sizes.push(size, lossOf(r))
 	p.bytes += size
 	return nil
 }
@@ -234,24 +255,34 @@ func (p *partition) confirm(from mesh.InstanceID, op uint64) {
 	p.wakeFirst()
 }
 
-// abandon gives up the link and what is unconfirmed; verdicts are kept, and handled marks are reported again. It returns how
-// many operations are gone for good, how many count as lost, and the flushes that fail by that; if none does, they wait for
-// the verdicts. Without an owner verdicts count as lost too, since nobody knows when, and if, they are sent again. The caller
-// holds mu.
-func (p *partition) abandon() (gone, lost int, flushes []*flush) {
+// abandoned is what abandon gives up.
+type abandoned struct {
+	lost    int               // operations that count as lost
+	flushes []*flush          // those that fail by that
+	missed  bool              // clients may have missed something
+	stay    []wire.SocketAddr // sockets that were handed over, and are not because of that
+}
+
+// abandon gives up the link and what is unconfirmed. Verdicts are kept, and what else is said again is not lost; but without an
+// owner verdicts count as lost too, since nobody knows when, and if, they are sent again. Flushes that do not fail wait for the
+// verdicts. The caller holds mu.
+func (p *partition) abandon() (a abandoned) {
 	if p.sizes.len() > 0 {
 		p.losses.Add(1)
 	}
-	verdicts := len(p.verdicts) - p.unsent
-	gone = p.sizes.len() - p.sizes.marks - verdicts - p.unwatched()
-	lost = gone
-	if p.owner.Instance.IsZero() {
-		lost += verdicts
+	sent := len(p.verdicts) - p.unsent
+	if a.missed = p.sizes.of[missedLoss] > sent; a.missed {
+		p.misses.Add(1)
+		sent -= p.keep(&a)
+	}
+	a.lost = p.sizes.len() - p.sizes.of[repeatedLoss] - p.unwatched()
+	if !p.owner.Instance.IsZero() {
+		a.lost -= sent
 	}
 	p.link, p.sizes, p.bytes, p.unsent = nil, sizes{}, 0, len(p.verdicts)
 	p.confirmed, p.begun = p.last, p.last
-	if lost > 0 {
-		flushes, p.flushes = p.flushes, nil
+	if a.lost > 0 {
+		a.flushes, p.flushes = p.flushes, nil
 	}
 	if p.unsent == 0 { // only watches are to be sent again: nobody waits for those
 		for _, f := range p.flushes {
@@ -262,7 +293,30 @@ func (p *partition) abandon() (gone, lost int, flushes []*flush) {
 	for _, f := range p.flushes {
 		f.op = p.newest()
 	}
-	return gone, lost, flushes
+	return a
+}
+
+// keep takes back the hand-overs that are not confirmed, and returns how many of them were sent: the clients may have missed
+// what went before, and must not go on with another instance as if nothing had happened. The caller holds mu.
+func (p *partition) keep(a *abandoned) (sent int) {
+	kept, unsent := p.verdicts[:0], 0
+	for i, r := range p.verdicts {
+		was := i < len(p.verdicts)-p.unsent
+		switch {
+		case r.Kind != wire.KindDetached:
+			kept = append(kept, r)
+			if !was {
+				unsent++
+			}
+			continue
+		case was:
+			sent++
+		}
+		a.stay = append(a.stay, r.Socket)
+	}
+	clear(p.verdicts[len(kept):])
+	p.verdicts, p.unsent = kept, unsent
+	return sent
 }
 
 // newest returns the number of the newest operation, or that it will have once it is sent again. The caller holds mu.

@@ -53,7 +53,7 @@ func (h receiver) Record(from mesh.Address, r *wire.Record) error {
 		}
 		err := h.fromEdge(r)
 		if err != nil { // the link breaks, and the edge closes the connections of the sockets it has here
-			h.server.edgeEnded(from.Instance, everyLease)
+			h.server.edgeRefused(from.Instance)
 		}
 		return err
 	case mesh.KindRooms:
@@ -211,6 +211,28 @@ func (s *Server) socketsEnded(id mesh.InstanceID, last uint64) {
 			socket.finish(Disconnect{Reason: ReasonTransportClose}, inOrder)
 		}
 	}
+}
+
+// forsake has the edges close the connections of all sockets that this instance has, and of those that it could not hand over:
+// what was lost may have been for them, and they would never know (ADR 13).
+func (s *Server) forsake(stay []wire.SocketAddr) {
+	edges := map[mesh.InstanceID]struct{}{}
+	for _, addr := range stay {
+		edges[addr.Edge] = struct{}{}
+	}
+	for _, socket := range s.sockets.all(mesh.InstanceID{}) {
+		edges[socket.addr.Edge] = struct{}{}
+	}
+	for id := range edges {
+		s.endpoint.Refuse(id, "operations of the instance were lost", func() { s.edgeRefused(id) })
+	}
+}
+
+// edgeRefused ends the sockets of an edge whose link was refused: it closes their connections, and goes on over a new link.
+func (s *Server) edgeRefused(id mesh.InstanceID) {
+	s.asks.opened(id) // as if that had begun
+	s.asks.forget(id)
+	s.socketsEnded(id, everyLease)
 }
 
 // peerChanged follows who is alive. It runs on the goroutine of presence.

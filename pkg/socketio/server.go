@@ -138,7 +138,7 @@ func newServer(
 	s.peers.Watch(s.peerChanged)
 	links.Healthy, links.NoResponders, links.Metrics = s.peers.Fresh, s.peers.Suspect, &s.links
 	s.endpoint = link.NewEndpoint(b, subjects, self, receiver{server: s}, cfg.Log, links)
-	s.out = newOutbox(s.endpoint.Link, cfg, s.reports.put, s.operationsLost)
+	s.out = newOutbox(s.endpoint.Link, cfg, s.reports.put, s.operationsLost, s.forsake)
 	s.keeper = newKeeper(s.out)
 	s.events = series[*ServerEvent]{
 		workers: s.workers, handle: s.handleServerEvent, most: maxServerEvents, dropped: func() { s.reports.put(errServerEvents) },

@@ -151,8 +151,9 @@ func polledInstanceDies(t *testing.T, before bool) {
 
 // TestPollIsLost: without a rooms service that knows who was asked nobody waits for its answers.
 func TestPollIsLost(t *testing.T) {
-	r, s, _, _ := serve(t, nothing)
+	r, s, _, sockets := serve(t, nothing)
 	c := r.join(s, "/")
+	socket := receive(t, "the socket", sockets)
 	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 })
 	r.lock(func() { r.hold = true })
 	_, result := polling(t, s)
@@ -161,9 +162,11 @@ func TestPollIsLost(t *testing.T) {
 	if got := receive(t, "the loss", result); !errors.Is(got.err, ErrLost) || len(got.replies) > 0 {
 		t.Errorf("got %+v", got)
 	}
-	r.lock(func() { r.hold = false })
+	r.lock(func() { r.hold, c.handled = false, 0 })
 	r.startRooms()
-	eventually(t, "idle again", func() bool { return s.sockets.len() == 0 && unconfirmed(s) == 0 })
+	eventually(t, "the mark is reported again", func() bool {
+		return c.credited() && socket.reported.Load() == 1 && !socket.dirty.Load() && unconfirmed(s) == 0
+	})
 	sent := func() uint64 {
 		p := &s.out.parts[s.Of("/").partition]
 		p.mu.Lock()

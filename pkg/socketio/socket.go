@@ -19,13 +19,14 @@ import (
 // has assigned it to, until that ends and another takes it over; others reach it as a RemoteSocket, by its id as a room, or by rooms. Its handlers run one at a time,
 // on a goroutine that may wait; its methods are safe for concurrent use.
 type Socket struct {
-	ns    *Namespace
-	addr  wire.SocketAddr
-	epoch uint32
-	lease uint64 // the edge's registration when it assigned the socket
-	id    string
-	user  string
-	body  []byte // of the connect record, for what is seldom asked
+	ns     *Namespace
+	addr   wire.SocketAddr
+	epoch  uint32
+	lease  uint64 // the edge's registration when it assigned the socket
+	misses uint64 // of its partition when it came
+	id     string
+	user   string
+	body   []byte // of the connect record, for what is seldom asked
 
 	accepted atomic.Bool
 	gone     atomic.Bool   // nothing can be done to the client any more; set under mu

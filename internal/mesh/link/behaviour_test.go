@@ -126,6 +126,39 @@ func TestRefuse(t *testing.T) {
 	})
 }
 
+// TestRefusalIsRepeated: nothing is outstanding, so that the sender does not ask; and it does not go on for ever.
+func TestRefusalIsRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, Config{})
+		back := p.to.Link(p.from.Self())
+		if _, err := back.Append(numbered(0, 20)); err != nil {
+			t.Fatal(err)
+		}
+		back.Flush()
+		pass(time.Second)
+
+		sent := 0
+		p.wire.losing(func(f wire.Frame) bool {
+			if f.Kind == wire.FrameBreak {
+				sent++
+			}
+			return sent == 1
+		})
+		heard := make(chan error, 1)
+		back.OnBreak(func(err error) { heard <- err })
+		start := time.Now()
+		p.from.Refuse(p.to.Self().Instance, "enough", func() {})
+		if err := <-heard; !errors.Is(err, ErrRefused) {
+			t.Errorf("got %v, want %v", err, ErrRefused)
+		}
+		wantWithin(t, "heard", start, 100*time.Millisecond, time.Second)
+		pass(time.Hour)
+		if sent < 5 || sent > 10 { // the peer opens no other link
+			t.Errorf("refused %d times in an hour", sent)
+		}
+	})
+}
+
 func TestTheDeadAreForgottenInTheEnd(t *testing.T) {
 	e := NewEndpoint(bus.NewMemory(), mesh.Subjects{}, address(mesh.KindRooms), newCollector(), discard(), Config{})
 	for range maxDropped + 100 {

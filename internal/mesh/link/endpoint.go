@@ -37,6 +37,7 @@ type Endpoint struct {
 	unended int         // guarded by turn: frames taken since the handler's EndFrame
 	more    bool        // guarded by turn: another message was waiting when the last one came
 	due     []*peer     // guarded by turn: those that a mark is due to
+	refused []*refusal  // guarded by turn: to be repeated
 	dropped []*peer     // guarded by turn: the dead whose link numbers are remembered, oldest first
 
 	mu      sync.RWMutex
@@ -141,6 +142,7 @@ func (e *Endpoint) Refuse(id mesh.InstanceID, reason string, then func()) {
 		for _, p := range e.known() {
 			if p.address.Instance == id && p.in.number != 0 && !p.in.ended {
 				e.refuseRest(p, reason)
+				e.refuseAgain(p, reason)
 			}
 		}
 		then()

@@ -90,7 +90,8 @@ func (e *Endpoint) runTicker(ctx context.Context) {
 		case <-e.tick.scan.C:
 			running = false
 			e.tick.armed.Store(false) // before looking, lest a link that becomes busy meanwhile be missed
-			if e.look(time.Now()) {
+			now := time.Now()
+			if busy := e.look(now); e.repeatRefusals(now) || busy {
 				e.tick.armed.Store(true)
 			}
 		}

@@ -1,0 +1,93 @@
+package cluster_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/siomesh/siomesh/internal/mesh/bus"
+	"github.com/siomesh/siomesh/pkg/socketio"
+)
+
+// deaf is a bus that hears no heartbeats of app instances while ears are closed.
+type deaf struct {
+	bus.Bus
+	closed atomic.Bool
+}
+
+// NewReceiver implements bus.Bus.
+func (d *deaf) NewReceiver(lane bus.Lane, capacity int) bus.Receiver {
+	return &deafReceiver{d.Bus.NewReceiver(lane, capacity), d}
+}
+
+type deafReceiver struct {
+	bus.Receiver
+	of *deaf
+}
+
+// Subscribe implements bus.Receiver.
+func (r *deafReceiver) Subscribe(subject, queue string, handler func(bus.Msg)) error {
+	return r.Receiver.Subscribe(subject, queue, func(m bus.Msg) {
+		if !r.of.closed.Load() || !strings.Contains(m.Subject, ".presence.app.") {
+			handler(m)
+		}
+	})
+}
+
+// TestRoomsAloneTakesAnInstanceForDead: its edges do not, so it sees itself to the end of the clients that have missed something.
+func TestRoomsAloneTakesAnInstanceForDead(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	b := bus.NewMemory()
+	t.Cleanup(b.Close)
+	ears := &deaf{Bus: b}
+	set := settings{deadAfter: 3 * time.Second, connect: func(who string) bus.Bus {
+		if who == "rooms" {
+			return ears
+		}
+		return b
+	}}
+	reasons := make(chan string, 8)
+	c := newClusterWith(t, set, 2, 1, func(io *socketio.Server) {
+		_ = io.OnConnection(func(s *socketio.Socket) { s.OnDisconnect(func(d socketio.Disconnect) { reasons <- d.Reason }) })
+	})
+	clients := []*client{c.join("/"), c.join("/")} // one at each edge
+	ears.closed.Store(true)
+	heard := func(k *client, tick int) bool {
+		switch got := k.next(); got {
+		case fmt.Sprintf(`42["tick",%d]`, tick):
+			return true
+		case "closed":
+		default:
+			t.Fatalf("got %q, want tick %d or the end", got, tick)
+		}
+		return false
+	}
+	ended := []bool{false, false}
+	for tick := 0; slices.Contains(ended, false); tick++ { // until the instance is refused
+		if err := c.app().Emit("tick", tick); err != nil {
+			t.Fatal(err)
+		}
+		for i, k := range clients {
+			ended[i] = ended[i] || !heard(k, tick)
+		}
+	}
+	ears.closed.Store(false)
+	for range clients {
+		select {
+		case reason := <-reasons:
+			if reason != socketio.ReasonTransportClose {
+				t.Errorf("a socket ended with %q", reason)
+			}
+		case <-time.After(patience):
+			t.Error("the application has not heard of the end")
+		}
+	}
+	k := c.join("/")
+	if err := c.app().Emit("all"); err != nil {
+		t.Fatal(err)
+	}
+	k.expect(`42["all"]`)
+}
