@@ -279,8 +279,9 @@ func TestAskedEdgeOpensALink(t *testing.T) {
 	if got := receive(t, "the result", result); !errors.Is(got.err, ErrLost) {
 		t.Errorf("got %+v", got)
 	}
+	s.edgeEnded(edge.Instance, everyLease) // rooms has ended it: it registers again, over the same link
 	_, _, result = begin()
-	s.edgeRefused(edge.Instance) // likewise
+	s.edgeRefused(edge.Instance) // whom it asked is lost again
 	if got := receive(t, "the result", result); !errors.Is(got.err, ErrLost) {
 		t.Errorf("got %+v", got)
 	}

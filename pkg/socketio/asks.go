@@ -86,9 +86,13 @@ func (a *asks) opened(id mesh.InstanceID) {
 	}
 	a.seen[id] = struct{}{}
 	a.mu.Unlock()
-	if !again {
-		return
+	if again {
+		a.cut(id)
 	}
+}
+
+// cut notes that some of what an edge said is lost.
+func (a *asks) cut(id mesh.InstanceID) {
 	a.each(func(k *ask) {
 		k.update(func() {
 			switch e := k.edges[id]; {

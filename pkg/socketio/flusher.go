@@ -19,8 +19,11 @@ type flusher struct {
 
 func newFlusher() *flusher { return &flusher{wake: make(chan struct{}, 1)} }
 
-// soon has l flushed.
+// soon has l flushed, if there is one.
 func (f *flusher) soon(l *link.Link) {
+	if l == nil {
+		return
+	}
 	f.mu.Lock()
 	f.dirty.Add(l)
 	f.mu.Unlock()

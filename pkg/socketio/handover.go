@@ -28,7 +28,8 @@ func (s *Socket) HandedOver() bool { return s.handed }
 // OnHandOver adds a handler that runs when this instance ends and another one takes the socket, behind the last event that is
 // handled here: what it does to the socket still counts, and what it sets in Data the other instance finds there. From then on
 // operations on this Socket return ErrMoved; acknowledgements that were asked for still arrive. There is no disconnect: that
-// is raised at the instance that has the socket when its client leaves. Its panic goes to OnError.
+// is raised at the instance that has the socket when its client leaves, or at none if operations are lost (ErrLost) before the
+// other one has it. Its panic goes to OnError.
 func (s *Socket) OnHandOver(f func()) {
 	s.rarely(func(r *rare) { r.handOver.add(f, false) })
 }
@@ -81,9 +82,9 @@ func (s *Socket) handOver() {
 	in.jobs, in.bytes, in.copies, in.copied = nil, 0, 0, 0
 	s.mu.Unlock()
 	s.sending.Unlock()
-	if !s.handBack(jobs) {
+	if reason := s.handBack(jobs); reason != "" {
 		s.away.Store(false)
-		s.ended(Disconnect{Reason: ReasonServerShuttingDown})
+		s.ended(Disconnect{Reason: reason})
 		return
 	}
 	s.mu.Lock()
@@ -94,9 +95,9 @@ func (s *Socket) handOver() {
 	s.ns.server.release(s.ns)
 }
 
-// handBack sends DETACHED, and reports whether that was possible. It goes on trying as decide does, until the Server gives up: then
-// the edge closes the connection.
-func (s *Socket) handBack(jobs []job) bool {
+// handBack sends DETACHED, or returns the reason of the disconnect: the edge closes the connection. It goes on trying as decide
+// does, until the Server gives up or the client may have missed something.
+func (s *Socket) handBack(jobs []job) (reason string) {
 	var events []wire.Event
 	for _, j := range jobs {
 		switch {
@@ -112,17 +113,19 @@ func (s *Socket) handBack(jobs []job) bool {
 		r := wire.Record{Kind: wire.KindDetached, Body: body, Seq: s.misses} // for partition.append
 		s.address(&r)
 		_, err := server.send(server.handing, &r, false)
-		if err == nil {
-			return true
-		}
-		if server.handing.Err() != nil {
-			return false
+		switch {
+		case err == nil:
+			return ""
+		case server.handing.Err() != nil:
+			return ReasonServerShuttingDown
+		case errors.Is(err, ErrLost): // which has been reported
+			return ReasonTransportClose
 		}
 		if first {
 			server.reports.put(fmt.Errorf("hand over a socket in namespace %.80q: %w", s.ns.name, err))
 		}
 		if !retriable(err) {
-			return false
+			return ReasonServerShuttingDown
 		}
 	}
 }

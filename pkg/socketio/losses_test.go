@@ -142,9 +142,12 @@ func TestLossBeforeAHandOver(t *testing.T) {
 // TestHandOverBehindALoss is that of a hand-over which had not been sent.
 func TestHandOverBehindALoss(t *testing.T) {
 	r := newRing(t)
-	s, _ := r.serverFor()
+	s, _ := r.serverWith(link.Config{WindowRecords: 1})
 	p := partition{owner: mesh.Address{Instance: mesh.NewInstanceID()}, last: 1, confirmed: 0}
-	p.link = s.endpoint.Link(p.owner)
+	full, late := s.endpoint.Link(mesh.Address{Instance: mesh.NewInstanceID()}), &wire.Record{Kind: wire.KindDetached, Seq: 1}
+	if _, err := full.Append(&wire.Record{Kind: wire.KindEmit}); err != nil {
+		t.Fatal(err)
+	}
 	p.sizes.push(1, missedLoss)
 	p.verdicts = []wire.Record{{Kind: wire.KindDetached, Socket: wire.SocketAddr{Slot: 7}}, {Kind: wire.KindAccept}}
 	p.unsent = 2
@@ -152,11 +155,71 @@ func TestHandOverBehindALoss(t *testing.T) {
 	if !a.missed || a.lost != 1 || len(a.stay) != 1 || a.stay[0].Slot != 7 || len(p.verdicts) != 1 || p.unsent != 1 {
 		t.Errorf("got %+v, %d verdicts of which %d are to be sent", a, len(p.verdicts), p.unsent)
 	}
-	p.link = s.endpoint.Link(p.owner)
-	for misses, want := range map[uint64]error{0: ErrLost, 1: nil} { // as of before the loss, and of after it
-		if _, err := p.append(s.out, &wire.Record{Kind: wire.KindDetached, Seq: misses}); !errors.Is(err, want) {
-			t.Errorf("a socket that came after %d losses: got %v, want %v", misses, err, want)
+	p.verdicts, p.unsent = nil, 0
+	for _, try := range []struct {
+		misses uint64 // when the socket came
+		link   *link.Link
+		want   error
+	}{
+		{0, nil, ErrLost},
+		{0, s.endpoint.Link(p.owner), ErrLost},
+		{1, nil, errNoLink},
+		{1, full, ErrWindowFull}, // and once there is room
+		{1, s.endpoint.Link(p.owner), nil},
+	} {
+		r := late
+		if try.misses == 0 {
+			r = &wire.Record{Kind: wire.KindDetached}
 		}
+		p.link = try.link
+		if _, err := p.append(s.out, r); !errors.Is(err, try.want) {
+			t.Errorf("a socket that came after %d losses: got %v, want %v", try.misses, err, try.want)
+		}
+	}
+}
+
+// TestFullOfVerdicts: what is sent again before an operation leaves although there is no room for that.
+func TestFullOfVerdicts(t *testing.T) {
+	const window = 8
+	r := newRing(t)
+	r.startRooms()
+	s, _ := r.serverWith(link.Config{WindowRecords: window})
+	_ = s.OnConnection(nothing)
+	run(t, s)
+	c := r.join(s, "/")
+	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 })
+	p := &s.out.parts[s.Of("/").partition]
+	p.mu.Lock()
+	for range window {
+		p.verdicts = append(p.verdicts, *verdict(s, c))
+	}
+	p.unsent = window
+	p.mu.Unlock()
+	if err := s.Emit("late"); err != nil {
+		t.Error(err)
+	}
+	for range window {
+		c.expect(wire.KindAccept)
+	}
+	c.expect(wire.KindBroadcast)
+}
+
+// TestLostQuestion: who waits for the answer to a packet that was lost waits no longer than the socket lives, which ends.
+func TestLostQuestion(t *testing.T) {
+	r, s, _, sockets := serve(t, nothing)
+	c := r.join(s, "/")
+	socket := receive(t, "the socket", sockets)
+	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 })
+	losing(r)
+	asked := make(chan error, 1)
+	go func() { // received below
+		_, err := socket.Volatile().EmitWithAck(context.Background(), "q")
+		asked <- err
+	}()
+	eventually(t, "sent", func() bool { return unconfirmed(s) == 1 })
+	r.breakLink(s)
+	if err := receive(t, "the answer", asked); !errors.Is(err, ErrDisconnected) {
+		t.Errorf("got %v, want %v", err, ErrDisconnected)
 	}
 }
 
@@ -166,13 +229,15 @@ func TestWatchOfABrokenLink(t *testing.T) {
 	s, _ := r.serverFor()
 	p := partition{owner: mesh.Address{Instance: mesh.NewInstanceID()}, last: 1, confirmed: 1}
 	p.watches = []watch{{namespace: []byte("/"), on: true, op: 1}}
+	p.verdicts, p.unsent = []wire.Record{{Kind: wire.KindAccept}}, 1
 	p.link = s.endpoint.Link(p.owner)
+	flush := p.flush()
 	s.endpoint.Drop(p.owner.Instance)
 	if _, err := p.append(s.out, &wire.Record{Kind: wire.KindEmit}); !errors.Is(err, errNoLink) {
 		t.Errorf("got %v, want %v", err, errNoLink)
 	}
-	if p.owed != 1 || !p.missed {
-		t.Errorf("%d watches are to be sent again, events missed: %v, want 1, true", p.owed, p.missed)
+	if p.owed != 1 || !p.missed || flush.op != 3 { // the watch is 2, the verdict 3
+		t.Errorf("%d watches are to be sent again, events missed: %v, the flush waits for %d, want 1, true, 3", p.owed, p.missed, flush.op)
 	}
 }
 

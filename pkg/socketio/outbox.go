@@ -61,9 +61,9 @@ func (o *outbox) send(ctx context.Context, r *wire.Record) error {
 	p.mu.Lock()
 	l, err := p.first(o, r)
 	p.mu.Unlock()
+	o.flusher.soon(l)
 	switch {
 	case err == nil:
-		o.flusher.soon(l)
 		return nil
 	case !retriable(err):
 		return err
@@ -74,13 +74,9 @@ func (o *outbox) send(ctx context.Context, r *wire.Record) error {
 	p.mu.Unlock()
 	o.waiting.Add(1)
 	defer o.waiting.Add(-1)
-	l, err = o.wait(ctx, p, w, r)
+	err = o.wait(ctx, p, w, r)
 	p.leave(w)
-	if err != nil {
-		return err
-	}
-	o.flusher.soon(l)
-	return nil
+	return err
 }
 
 // trySend is send that never waits: for what may be dropped, or tried again later.
@@ -90,8 +86,8 @@ func (o *outbox) trySend(r *wire.Record) error {
 		p.mu.Lock()
 		l, err := p.first(o, r)
 		p.mu.Unlock()
+		o.flusher.soon(l)
 		if err == nil {
-			o.flusher.soon(l)
 			return nil
 		}
 		if !errors.Is(err, errNoLink) {
@@ -109,20 +105,21 @@ func retriable(err error) bool {
 }
 
 // wait tries whenever w is woken as the first of its queue.
-func (o *outbox) wait(ctx context.Context, p *partition, w *waiter, r *wire.Record) (*link.Link, error) {
+func (o *outbox) wait(ctx context.Context, p *partition, w *waiter, r *wire.Record) error {
 	timer := time.NewTimer(o.timeout)
 	defer timer.Stop()
 	var reason error
 	for {
 		l, err := p.turn(o, w, r)
+		o.flusher.soon(l)
 		switch {
 		case errors.Is(err, errNoLink):
 			if err := o.open(p); err != nil {
-				return nil, err
+				return err
 			}
 			continue
 		case err == nil || !retriable(err) && !errors.Is(err, errNotFirst):
-			return l, err
+			return err
 		case !errors.Is(err, errNotFirst):
 			reason = err
 		default:
@@ -131,11 +128,11 @@ func (o *outbox) wait(ctx context.Context, p *partition, w *waiter, r *wire.Reco
 		select {
 		case <-w.wake:
 		case <-timer.C:
-			return nil, reason
+			return reason
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%w: %w", reason, context.Cause(ctx))
+			return fmt.Errorf("%w: %w", reason, context.Cause(ctx))
 		case <-o.closed:
-			return nil, ErrClosed
+			return ErrClosed
 		}
 	}
 }

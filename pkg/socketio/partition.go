@@ -68,7 +68,8 @@ func lossOf(r *wire.Record) loss {
 	switch {
 	case r.Kind == wire.KindHandled:
 		return repeatedLoss
-	case r.Kind == wire.KindServerEmit, r.Kind == wire.KindServerReply, r.Kind == wire.KindWatchRooms, r.Flags&wire.FlagVolatile != 0:
+	case r.Kind == wire.KindServerEmit, r.Kind == wire.KindServerReply, r.Kind == wire.KindWatchRooms,
+		r.Flags&wire.FlagVolatile != 0 && r.Ack == 0: // who waits for an answer waits for the end of the socket too
 		return noticedLoss
 	default:
 		return missedLoss
@@ -141,17 +142,18 @@ func (p *partition) turn(o *outbox, w *waiter, r *wire.Record) (*link.Link, erro
 	return p.append(o, r)
 }
 
-// append appends r to the owner's link. The caller holds mu.
+// append appends r to the owner's link. If that is full, it is returned with the error: it is to be flushed all the same, since
+// what is sent again goes before. The caller holds mu.
 func (p *partition) append(o *outbox, r *wire.Record) (*link.Link, error) {
 	switch {
+	case r.Kind == wire.KindDetached && r.Seq != p.misses.Load():
+		return nil, ErrLost // as keep does to those that were sent
 	case p.owner.Instance.IsZero():
 		return nil, ErrNoRooms
 	case p.link == nil:
 		return nil, errNoLink
 	case p.bytes > 0 && p.bytes+len(r.Body)+overhead > o.window && r.Kind != wire.KindHandled:
 		return nil, ErrWindowFull
-	case r.Kind == wire.KindDetached && r.Seq != p.misses.Load():
-		return nil, ErrLost // as keep does to those that were sent
 	}
 	err := p.repeat(r.Partition)
 	if err == nil {
@@ -164,7 +166,7 @@ func (p *partition) append(o *outbox, r *wire.Record) (*link.Link, error) {
 		}
 		return p.link, nil
 	case errors.Is(err, link.ErrFull):
-		return nil, ErrWindowFull
+		return p.link, ErrWindowFull // perhaps of what was to go before
 	case errors.Is(err, link.ErrStopped):
 		return nil, ErrClosed
 	case errors.Is(err, link.ErrBroken) && p.sizes.len() > 0:
@@ -172,6 +174,7 @@ func (p *partition) append(o *outbox, r *wire.Record) (*link.Link, error) {
 	case errors.Is(err, link.ErrBroken):
 		p.unwatched() // broken comes, and tells if something was missed
 		p.link, p.begun = nil, p.last
+		p.postpone()
 		return nil, errNoLink
 	case errors.Is(err, link.ErrTooLarge):
 		return nil, fmt.Errorf("%w: %d bytes", ErrTooLarge, len(r.Body))
@@ -182,8 +185,10 @@ func (p *partition) append(o *outbox, r *wire.Record) (*link.Link, error) {
 
 // put gives r its number and appends it to the link. The caller holds mu.
 func (p *partition) put(r *wire.Record) error {
+	misses := r.Seq // of DETACHED
 	r.Op, r.PartitionEpoch, r.Seq = p.last+1, p.epoch, 0
 	if _, err := p.link.Append(r); err != nil {
+		r.Seq = misses
 		return err
 	}
 	size := len(r.Body) + overhead
@@ -290,9 +295,7 @@ func (p *partition) abandon() (a abandoned) {
 		}
 		p.flushes = nil
 	}
-	for _, f := range p.flushes {
-		f.op = p.newest()
-	}
+	p.postpone()
 	return a
 }
 
@@ -317,6 +320,13 @@ func (p *partition) keep(a *abandoned) (sent int) {
 	clear(p.verdicts[len(kept):])
 	p.verdicts, p.unsent = kept, unsent
 	return sent
+}
+
+// postpone has the flushes wait for what is to be sent again too. The caller holds mu.
+func (p *partition) postpone() {
+	for _, f := range p.flushes {
+		f.op = p.newest()
+	}
 }
 
 // newest returns the number of the newest operation, or that it will have once it is sent again. The caller holds mu.

@@ -230,7 +230,7 @@ func (s *Server) forsake(stay []wire.SocketAddr) {
 
 // edgeRefused ends the sockets of an edge whose link was refused: it closes their connections, and goes on over a new link.
 func (s *Server) edgeRefused(id mesh.InstanceID) {
-	s.asks.opened(id) // as if that had begun
+	s.asks.cut(id)
 	s.asks.forget(id)
 	s.socketsEnded(id, everyLease)
 }
