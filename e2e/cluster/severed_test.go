@@ -2,15 +2,17 @@ package cluster_test
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 
 	"github.com/siomesh/siomesh/internal/mesh/bus"
 )
 
-// severable is a bus that can be cut: then nothing leaves it or arrives by it, and nobody is told.
+// severable is a bus that can be cut: then nothing leaves it or arrives by it, and nobody is told. Or it can be deaf to the
+// heartbeats of app instances alone.
 type severable struct {
 	bus.Bus
-	cut atomic.Bool
+	cut, deaf atomic.Bool
 }
 
 // Publish implements bus.Bus.
@@ -68,7 +70,7 @@ type severableReceiver struct {
 // Subscribe implements bus.Receiver.
 func (r *severableReceiver) Subscribe(subject, queue string, handler func(bus.Msg)) error {
 	return r.Receiver.Subscribe(subject, queue, func(m bus.Msg) {
-		if !r.of.cut.Load() {
+		if deaf := r.of.deaf.Load() && strings.Contains(m.Subject, ".presence.app."); !deaf && !r.of.cut.Load() {
 			handler(m)
 		}
 	})

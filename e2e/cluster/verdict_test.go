@@ -3,58 +3,23 @@ package cluster_test
 import (
 	"fmt"
 	"slices"
-	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/siomesh/siomesh/internal/mesh/bus"
 	"github.com/siomesh/siomesh/pkg/socketio"
 )
-
-// deaf is a bus that hears no heartbeats of app instances while ears are closed.
-type deaf struct {
-	bus.Bus
-	closed atomic.Bool
-}
-
-// NewReceiver implements bus.Bus.
-func (d *deaf) NewReceiver(lane bus.Lane, capacity int) bus.Receiver {
-	return &deafReceiver{d.Bus.NewReceiver(lane, capacity), d}
-}
-
-type deafReceiver struct {
-	bus.Receiver
-	of *deaf
-}
-
-// Subscribe implements bus.Receiver.
-func (r *deafReceiver) Subscribe(subject, queue string, handler func(bus.Msg)) error {
-	return r.Receiver.Subscribe(subject, queue, func(m bus.Msg) {
-		if !r.of.closed.Load() || !strings.Contains(m.Subject, ".presence.app.") {
-			handler(m)
-		}
-	})
-}
 
 // TestRoomsAloneTakesAnInstanceForDead: its edges do not, so it sees itself to the end of the clients that have missed something.
 func TestRoomsAloneTakesAnInstanceForDead(t *testing.T) {
 	t.Parallel() // it waits most of the time
-	b := bus.NewMemory()
-	t.Cleanup(b.Close)
-	ears := &deaf{Bus: b}
-	set := settings{deadAfter: 3 * time.Second, connect: func(who string) bus.Bus {
-		if who == "rooms" {
-			return ears
-		}
-		return b
-	}}
+	set, link := severing(t, "rooms")
+	set.deadAfter = 3 * time.Second
 	reasons := make(chan string, 8)
 	c := newClusterWith(t, set, 2, 1, func(io *socketio.Server) {
 		_ = io.OnConnection(func(s *socketio.Socket) { s.OnDisconnect(func(d socketio.Disconnect) { reasons <- d.Reason }) })
 	})
 	clients := []*client{c.join("/"), c.join("/")} // one at each edge
-	ears.closed.Store(true)
+	link.deaf.Store(true)
 	heard := func(k *client, tick int) bool {
 		switch got := k.next(); got {
 		case fmt.Sprintf(`42["tick",%d]`, tick):
@@ -74,7 +39,7 @@ func TestRoomsAloneTakesAnInstanceForDead(t *testing.T) {
 			ended[i] = ended[i] || !heard(k, tick)
 		}
 	}
-	ears.closed.Store(false)
+	link.deaf.Store(false)
 	for range clients {
 		select {
 		case reason := <-reasons:
