@@ -281,7 +281,7 @@ func TestMoves(t *testing.T) {
 	r, s, _, sockets := serve(t, nothing)
 	c := r.join(s, "/")
 	socket := receive(t, "the socket", sockets)
-	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 }) // the next operations follow one another
+	settle(t, s, c) // the next operations follow one another
 	if err := errors.Join(socket.Join("kept", "lost"), socket.Leave("left", "back"), flushAll(t, s)); err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func TestLossEndsTheSockets(t *testing.T) {
 	r, s, failures, sockets := serve(t, func(s *Socket) { s.OnDisconnect(func(d Disconnect) { ends <- d }) })
 	c := r.join(s, "/")
 	socket := receive(t, "the socket", sockets)
-	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 })
+	settle(t, s, c)
 	broken := make(chan error, 1)
 	r.edge.Link(s.self).OnBreak(func(err error) { broken <- err })
 	losing(r)
@@ -88,7 +88,7 @@ func TestLossThatEndsNobody(t *testing.T) {
 	r, s, failures, sockets := serve(t, nothing)
 	c := r.join(s, "/")
 	socket := receive(t, "the socket", sockets)
-	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 })
+	settle(t, s, c)
 	losing(r)
 	if err := errors.Join(s.ServerSideEmit("e"), socket.Volatile().Emit("e")); err != nil {
 		t.Fatal(err)
@@ -120,7 +120,7 @@ func TestLossBeforeAHandOver(t *testing.T) {
 	})
 	end, result := run(t, s)
 	c := r.join(s, "/")
-	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 })
+	settle(t, s, c)
 	broken := make(chan error, 1)
 	r.edge.Link(s.self).OnBreak(func(err error) { broken <- err })
 	losing(r)
@@ -187,7 +187,7 @@ func TestFullOfVerdicts(t *testing.T) {
 	_ = s.OnConnection(nothing)
 	run(t, s)
 	c := r.join(s, "/")
-	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 })
+	settle(t, s, c)
 	p := &s.out.parts[s.Of("/").partition]
 	p.mu.Lock()
 	for range window {
@@ -209,7 +209,7 @@ func TestLostQuestion(t *testing.T) {
 	r, s, _, sockets := serve(t, nothing)
 	c := r.join(s, "/")
 	socket := receive(t, "the socket", sockets)
-	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 })
+	settle(t, s, c)
 	losing(r)
 	asked := make(chan error, 1)
 	go func() { // received below
@@ -265,6 +265,12 @@ func unconfirmed(s *Server) int {
 	return p.sizes.len()
 }
 
+// settle waits until a client has credit for all it sent, and rooms has confirmed all on "/".
+func settle(tb testing.TB, s *Server, c *client) {
+	tb.Helper()
+	eventually(tb, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 })
+}
+
 func TestCloseIsSentAgain(t *testing.T) {
 	r, s, _, sockets := serve(t, nothing)
 	c := r.join(s, "/")
@@ -284,7 +290,7 @@ func TestOnlyTheConfirmationIsLost(t *testing.T) {
 	r, s, failures, _ := serve(t, nothing)
 	c := r.join(s, "/")
 	p := &s.out.parts[s.Of("/").partition]
-	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 })
+	settle(t, s, c)
 	losing(r)
 	if err := s.out.send(t.Context(), verdict(s, c)); err != nil {
 		t.Fatal(err)
@@ -363,7 +369,7 @@ func TestManyAreSentAgain(t *testing.T) {
 func TestRoomsIsBack(t *testing.T) {
 	r, s, failures, _ := serve(t, nothing)
 	c := r.join(s, "/")
-	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 })
+	settle(t, s, c)
 	losing(r)
 	if err := s.out.send(t.Context(), verdict(s, c)); err != nil {
 		t.Fatal(err)
@@ -394,7 +400,7 @@ func TestRoomsIsBack(t *testing.T) {
 func TestVerdictsGoFirst(t *testing.T) {
 	r, s, _, _ := serve(t, nothing)
 	c := r.join(s, "/")
-	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 })
+	settle(t, s, c)
 	r.lock(func() { r.hold = true })
 	if err := s.out.send(t.Context(), verdict(s, c)); err != nil {
 		t.Fatal(err)

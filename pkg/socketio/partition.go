@@ -54,62 +54,6 @@ type flush struct {
 	done chan error // one, buffered
 }
 
-// loss is what it means that an operation is lost.
-type loss uint8
-
-const (
-	missedLoss   loss = iota // a client may miss something
-	noticedLoss              // only the application does, which is told
-	repeatedLoss             // nothing: it is said again
-	kindsOfLoss
-)
-
-func lossOf(r *wire.Record) loss {
-	switch {
-	case r.Kind == wire.KindHandled:
-		return repeatedLoss
-	case r.Kind == wire.KindServerEmit, r.Kind == wire.KindServerReply, r.Kind == wire.KindWatchRooms,
-		r.Flags&wire.FlagVolatile != 0 && r.Ack == 0: // who waits for an answer waits for the end of the socket too
-		return noticedLoss
-	default:
-		return missedLoss
-	}
-}
-
-// sizes is a queue of byte counts, and of what the loss of each would mean.
-type sizes struct {
-	list []uint32 // a size and, in the lowest bits, a loss
-	head int
-	of   [kindsOfLoss]int // how many have which
-}
-
-const lossBits = 2
-
-func (q *sizes) len() int { return len(q.list) - q.head }
-
-func (q *sizes) push(size int, l loss) {
-	q.of[l]++
-	q.list = append(q.list, uint32(size)<<lossBits|uint32(l)) //nolint:gosec // a record is far below 1 GiB
-}
-
-// pop removes the first n and returns the sum of their sizes.
-func (q *sizes) pop(n int) (sum int) {
-	const kept = 1024 // capacity that an empty queue keeps
-	for _, entry := range q.list[q.head : q.head+n] {
-		q.of[entry&(1<<lossBits-1)]--
-		sum += int(entry >> lossBits)
-	}
-	q.head += n
-	switch {
-	case q.len() == 0 && cap(q.list) > kept:
-		*q = sizes{}
-	case q.head > len(q.list)/2:
-		rest := copy(q.list, q.list[q.head:])
-		q.list, q.head = q.list[:rest], 0
-	}
-	return sum
-}
-
 // errNotFirst says that a waiter is not the first of its queue.
 var errNotFirst = errors.New("others wait before")
 
@@ -297,29 +241,6 @@ func (p *partition) abandon() (a abandoned) {
 	}
 	p.postpone()
 	return a
-}
-
-// keep takes back the hand-overs that are not confirmed, and returns how many of them were sent: the clients may have missed
-// what went before, and must not go on with another instance as if nothing had happened. The caller holds mu.
-func (p *partition) keep(a *abandoned) (sent int) {
-	kept, unsent := p.verdicts[:0], 0
-	for i, r := range p.verdicts {
-		was := i < len(p.verdicts)-p.unsent
-		switch {
-		case r.Kind != wire.KindDetached:
-			kept = append(kept, r)
-			if !was {
-				unsent++
-			}
-			continue
-		case was:
-			sent++
-		}
-		a.stay = append(a.stay, r.Socket)
-	}
-	clear(p.verdicts[len(kept):])
-	p.verdicts, p.unsent = kept, unsent
-	return sent
 }
 
 // postpone has the flushes wait for what is to be sent again too. The caller holds mu.

@@ -107,25 +107,22 @@ func (o *outbox) settled(ctx context.Context, number uint8) error {
 	if f == nil {
 		return nil
 	}
-	done := func(err error) error {
-		if err != nil {
-			o.keep(err)
-		}
-		return err
-	}
+	var err error
 	select {
-	case err := <-f.done:
-		return done(err)
+	case err = <-f.done:
+	case <-o.closed:
+		return ErrClosed
 	case <-ctx.Done():
 		select {
-		case err := <-f.done:
-			return done(err)
+		case err = <-f.done: // as well
 		default:
 			return fmt.Errorf("wait for what was done before: %w", context.Cause(ctx))
 		}
-	case <-o.closed:
-		return ErrClosed
 	}
+	if err != nil {
+		o.keep(err)
+	}
+	return err
 }
 
 // goneCheck is how often an edge that nobody answers for is asked again.

@@ -154,7 +154,7 @@ func TestPollIsLost(t *testing.T) {
 	r, s, _, sockets := serve(t, nothing)
 	c := r.join(s, "/")
 	socket := receive(t, "the socket", sockets)
-	eventually(t, "idle", func() bool { return c.credited() && unconfirmed(s) == 0 })
+	settle(t, s, c)
 	r.lock(func() { r.hold = true })
 	_, result := polling(t, s)
 	eventually(t, "it is sent", func() bool { return unconfirmed(s) == 1 })

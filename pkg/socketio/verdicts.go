@@ -1,12 +1,17 @@
 package socketio
 
-import "github.com/siomesh/siomesh/internal/mesh/wire"
+import (
+	"slices"
+
+	"github.com/siomesh/siomesh/internal/mesh/wire"
+)
 
 // When the link to rooms breaks, or another rooms instance takes over, operations that are not confirmed are lost, and
 // reported as such. For five kinds a report is not enough: without an accept, a refusal or an unknown the edge would leave the client
 // waiting for ever, and without a close or a hand-over it would keep a socket that is forgotten here. So these, the verdicts, are kept
 // until they are confirmed and sent again, as new operations before all others, on the next link. An edge that has carried
-// out one of them ignores the second: the socket has been accepted, or is gone.
+// out one of them ignores the second: the socket has been accepted, or is gone. But if clients may have missed something, hand-overs
+// are taken back instead: see keep.
 
 func isVerdict(k wire.Kind) bool {
 	return k == wire.KindAccept || k == wire.KindRefuse || k == wire.KindUnknown || k == wire.KindClose || k == wire.KindDetached
@@ -45,6 +50,22 @@ func (p *partition) decided(op uint64) {
 	if p.verdicts = p.verdicts[:rest]; rest == 0 {
 		p.verdicts = nil
 	}
+}
+
+// keep takes the hand-overs back that are not confirmed, and returns how many of them were sent: the clients may have missed
+// what went before, and must not go on with another instance as if nothing had happened. The caller holds mu.
+func (p *partition) keep(a *abandoned) (sent int) {
+	for i, r := range p.verdicts {
+		if r.Kind != wire.KindDetached {
+			continue
+		}
+		a.stay = append(a.stay, r.Socket)
+		if i < len(p.verdicts)-p.unsent {
+			sent++
+		}
+	}
+	p.verdicts = slices.DeleteFunc(p.verdicts, func(r wire.Record) bool { return r.Kind == wire.KindDetached })
+	return sent
 }
 
 // repeat has every partition that has verdicts or watches to send go on with it.
