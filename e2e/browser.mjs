@@ -6,8 +6,9 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import { inspect, parseArgs } from "node:util";
+import { parseArgs } from "node:util";
 import { chromium } from "playwright-core";
+import { report } from "./lib/report.mjs";
 
 const { values: flags } = parseArgs({
   options: { url: { type: "string" }, chromium: { type: "string" }, screenshot: { type: "string" }, "every-look": { type: "boolean" } },
@@ -183,16 +184,7 @@ let failed = false;
 try {
   browser = await chromium.launch({ executablePath: browserPath(), args });
   for (const [name, step] of Object.entries(steps)) {
-    const began = performance.now();
-    const result = { name: `browser/${name}`, ok: true, ms: 0 };
-    try {
-      await step();
-    } catch (err) {
-      failed = true;
-      Object.assign(result, { ok: false, error: inspect(err) });
-    }
-    result.ms = Math.round(performance.now() - began);
-    console.log(JSON.stringify(result));
+    failed = !(await report(`browser/${name}`, step));
     if (failed) break; // each step builds on those before it
   }
 } finally {

@@ -4,11 +4,11 @@
 // each transport, and prints a line of JSON for each: {"name","ok","ms","error"}. Exit status 1: one failed.
 
 import assert from "node:assert/strict";
-import { inspect, parseArgs } from "node:util";
+import { parseArgs } from "node:util";
 import io from "socket.io-client-v2";
+import { patience, report, within } from "./lib/report.mjs";
 
 const { values: urls } = parseArgs({ options: { allowing: { type: "string" }, refusing: { type: "string" } } });
-const deadline = 30_000;
 
 const heard = (s, name) =>
   new Promise((resolve, reject) => {
@@ -103,14 +103,9 @@ async function play(run, transport) {
     sockets.push(s);
     return s;
   };
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not done after ${deadline} ms`)), deadline);
-  });
   try {
-    await Promise.race([run(open), late]);
+    await within(patience, run(open));
   } finally {
-    clearTimeout(timer);
     for (const s of sockets) s.io.close();
   }
 }
@@ -119,16 +114,7 @@ process.on("unhandledRejection", () => {}); // what a failed scenario left behin
 let failed = 0;
 for (const [name, run] of Object.entries(scenarios)) {
   for (const transport of ["websocket", "polling"]) {
-    const began = performance.now();
-    const result = { name: `${name}/${transport}`, ok: true };
-    try {
-      await play(run, transport);
-    } catch (err) {
-      failed++;
-      Object.assign(result, { ok: false, error: inspect(err) });
-    }
-    result.ms = Math.round(performance.now() - began);
-    console.log(JSON.stringify(result));
+    if (!(await report(`${name}/${transport}`, () => play(run, transport)))) failed++;
   }
 }
 process.exit(failed > 0 ? 1 : 0);

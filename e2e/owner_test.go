@@ -61,8 +61,8 @@ func edgesKilledMidPoll(t *testing.T, b binaries) {
 			t.Errorf("a dead edge answered %d %q", a.code, a.body)
 		}
 		until(t, answersWithin, "the session has ended", func() bool { // CEN-007
-			code, body := get(t.Context(), m.urls()[2]+"/socket.io/?EIO=4&transport=polling&sid="+sid)
-			return code == http.StatusBadRequest && string(body) == unknownSession
+			code, body := get(t.Context(), sessionAt(m.urls()[2], sid))
+			return code == http.StatusBadRequest && body == unknownSession
 		})
 		d.allAnswer(t, all)
 	})
@@ -85,16 +85,19 @@ func (d *driver) allAnswer(tb testing.TB, clients []string) {
 // openPolling opens a session at an edge, without a client.
 func openPolling(tb testing.TB, url string) (sid string) {
 	tb.Helper()
-	code, body, err := do(tb.Context(), url+"/socket.io/?EIO=4&transport=polling")
+	a := answered(tb, http.MethodGet, url+"/socket.io/?EIO=4&transport=polling", "")
 	var open struct{ SID string }
-	if err == nil {
-		err = json.Unmarshal([]byte(strings.TrimPrefix(body, "0")), &open)
+	if a.err == nil {
+		a.err = json.Unmarshal([]byte(strings.TrimPrefix(a.body, "0")), &open)
 	}
-	if err != nil || code != http.StatusOK {
-		tb.Fatalf("handshake answered %d %q (%v)", code, body, err)
+	if a.err != nil || a.code != http.StatusOK {
+		tb.Fatalf("handshake answered %d %q (%v)", a.code, a.body, a.err)
 	}
 	return open.SID
 }
+
+// sessionAt is where a session on polling is asked for at an edge.
+func sessionAt(url, sid string) string { return url + "/socket.io/?EIO=4&transport=polling&sid=" + sid }
 
 // acquaint waits until each edge serves requests of each other's sessions: a new one may be ready before all know it.
 func acquaint(tb testing.TB, edges ...string) {
@@ -102,32 +105,11 @@ func acquaint(tb testing.TB, edges ...string) {
 	for _, owner := range edges {
 		sid := openPolling(tb, "http://"+owner)
 		for _, relay := range edges {
-			until(tb, startsWithin, relay+" knows "+owner, func() bool { return postNoop(tb.Context(), "http://"+relay, sid) == http.StatusOK })
+			until(tb, startsWithin, relay+" knows "+owner, func() bool {
+				return answered(tb, http.MethodPost, sessionAt("http://"+relay, sid), "6").code == http.StatusOK // a noop
+			})
 		}
 	}
-}
-
-// postNoop sends a packet that means nothing, and returns the status.
-func postNoop(ctx context.Context, url, sid string) (code int) {
-	ctx, cancel := context.WithTimeout(ctx, answersWithin)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/socket.io/?EIO=4&transport=polling&sid="+sid, strings.NewReader("6"))
-	if err != nil {
-		return 0
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0
-	}
-	res.Body.Close()
-	return res.StatusCode
-}
-
-// answer is the end of a request.
-type answer struct {
-	code int
-	body string
-	err  error
 }
 
 // pollAt is poll at an edge for a session of the first one, and returns once that has got it.
@@ -147,9 +129,7 @@ func poll(tb testing.TB, url, sid string) <-chan answer {
 	ctx, cancel := context.WithTimeout(tb.Context(), 40*time.Second)
 	tb.Cleanup(cancel)
 	go func() { // ends with the request, whose context does
-		var a answer
-		a.code, a.body, a.err = do(ctx, url+"/socket.io/?EIO=4&transport=polling&sid="+sid)
-		ended <- a
+		ended <- do(ctx, http.MethodGet, sessionAt(url, sid), "")
 	}()
 	return ended
 }

@@ -4,11 +4,11 @@
 // {"name","ok","ms","error"}. Exit status 1: one failed.
 
 import assert from "node:assert/strict";
-import { inspect, parseArgs } from "node:util";
+import { parseArgs } from "node:util";
 import { Context, record } from "./lib/context.mjs";
+import { patience, report, within } from "./lib/report.mjs";
 
 const { values: urls } = parseArgs({ options: { json: { type: "string" }, msgpack: { type: "string" } } });
-const deadline = 30_000;
 
 const scenarios = {
   // PAR-029: a broadcast is one event to all, in whatever form each gets it.
@@ -54,14 +54,9 @@ const scenarios = {
 async function play(run, transport) {
   const json = new Context([urls.json], [transport], "json");
   const msgpack = new Context([urls.msgpack], [transport], "msgpack");
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not done after ${deadline} ms, waiting for: ${[...json.waiting(), ...msgpack.waiting()].join(", ")}`)), deadline);
-  });
   try {
-    await Promise.race([run({ json, msgpack }), late]);
+    await within(patience, run({ json, msgpack }), () => [...json.waiting(), ...msgpack.waiting()]);
   } finally {
-    clearTimeout(timer);
     json.close();
     msgpack.close();
   }
@@ -71,16 +66,7 @@ process.on("unhandledRejection", () => {}); // what a failed scenario left behin
 let failed = 0;
 for (const [name, run] of Object.entries(scenarios)) {
   for (const transport of ["websocket", "polling"]) {
-    const began = performance.now();
-    const result = { name: `${name}/${transport}`, ok: true };
-    try {
-      await play(run, transport);
-    } catch (err) {
-      failed++;
-      Object.assign(result, { ok: false, error: inspect(err) });
-    }
-    result.ms = Math.round(performance.now() - began);
-    console.log(JSON.stringify(result));
+    if (!(await report(`${name}/${transport}`, () => play(run, transport)))) failed++;
   }
 }
 process.exit(failed > 0 ? 1 : 0);

@@ -168,38 +168,43 @@ func status(ctx context.Context, url string) int {
 	return code
 }
 
-func get(ctx context.Context, url string) (code int, body []byte) {
+func get(ctx context.Context, url string) (code int, body string) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	code, text, err := do(ctx, url)
-	if err != nil {
-		return 0, nil
+	a := do(ctx, http.MethodGet, url, "")
+	if a.err != nil {
+		return 0, ""
 	}
-	return code, []byte(text)
+	return a.code, a.body
 }
 
-// answered asks url once, with patience.
-func answered(tb testing.TB, url string) (a answer) {
+// answer is what became of a request.
+type answer struct {
+	code int
+	body string
+	err  error
+}
+
+// answered makes one request, with patience.
+func answered(tb testing.TB, method, url, body string) answer {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), answersWithin)
 	defer cancel()
-	a.code, a.body, a.err = do(ctx, url)
-	return a
+	return do(ctx, method, url, body)
 }
 
-// do makes a GET.
-func do(ctx context.Context, url string) (code int, body string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func do(ctx context.Context, method, url, body string) (a answer) {
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
-		return 0, "", err
+		return answer{err: err}
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, "", err
+		return answer{err: err}
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
-	return res.StatusCode, string(text), err
+	return answer{res.StatusCode, string(text), err}
 }
 
 // until polls a condition, and fails the test if it does not hold in time.

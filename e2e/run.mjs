@@ -6,8 +6,9 @@
 // failed.
 
 import { readdir } from "node:fs/promises";
-import { inspect, parseArgs } from "node:util";
+import { parseArgs } from "node:util";
 import { Context } from "./lib/context.mjs";
+import { patience, report, within } from "./lib/report.mjs";
 
 const { values: flags } = parseArgs({
   options: {
@@ -34,25 +35,13 @@ async function scenarios() {
   return found.filter((s) => s.name.includes(flags.only));
 }
 
-async function play({ name, run, transport }, urls) {
+async function play({ run, transport }, urls) {
   const t = new Context(urls, transport ? [transport] : undefined, flags.parser);
-  const deadline = run.deadline ?? 30_000;
-  const began = performance.now();
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not done after ${deadline} ms, waiting for: ${t.waiting().join(", ")}`)), deadline);
-  });
-  const result = { name, ok: true, ms: 0 };
   try {
-    await Promise.race([run(t), late]);
-  } catch (err) {
-    Object.assign(result, { ok: false, error: inspect(err) });
+    await within(run.deadline ?? patience, run(t), () => t.waiting());
   } finally {
-    clearTimeout(timer);
     t.close();
   }
-  result.ms = Math.round(performance.now() - began);
-  return result;
 }
 
 const table = await scenarios();
@@ -68,8 +57,6 @@ if (!flags.urls || table.length === 0) {
 process.on("unhandledRejection", () => {});
 let failed = 0;
 for (const s of table) {
-  const result = await play(s, flags.urls.split(","));
-  if (!result.ok) failed++;
-  console.log(JSON.stringify(result));
+  if (!(await report(s.name, () => play(s, flags.urls.split(","))))) failed++;
 }
 process.exit(failed > 0 ? 1 : 0);

@@ -107,10 +107,10 @@ func (m *split) urls() []string {
 // hasMetrics looks for a counter of this project at every service's internal port.
 func (m *split) hasMetrics(t *testing.T) {
 	for _, addr := range m.internal {
-		if got := answered(t, "http://"+addr+"/livez"); got.code != http.StatusOK {
+		if got := answered(t, http.MethodGet, "http://"+addr+"/livez", ""); got.code != http.StatusOK {
 			t.Errorf("/livez at %s answers %d", addr, got.code)
 		}
-		got := answered(t, "http://"+addr+"/metrics")
+		got := answered(t, http.MethodGet, "http://"+addr+"/metrics", "")
 		if got.code != http.StatusOK || !strings.Contains(got.body, "\nsio_") || !strings.Contains(got.body, "\nprocess_") {
 			t.Errorf("/metrics at %s answers %d without the mesh's counters or the process's:\n%s", addr, got.code, got.body)
 		}

@@ -95,7 +95,7 @@ func anyEdge(t *testing.T, b binaries) {
 		switch wait {
 		case "0":
 			t.Run("scenarios", func(t *testing.T) { runScenarios(t, newSpreader(t, true, m.listen[2:]...).server.URL) })
-		case "10s":
+		case "1s":
 			t.Run("polling", func(t *testing.T) { m.spread(t, "polling") })
 		}
 		t.Run(name, func(t *testing.T) {
@@ -148,13 +148,13 @@ func (m *split) sum(t *testing.T, name string) (sum int) {
 // count returns a counter of an edge.
 func (m *split) count(t *testing.T, edge int, name string) (sum int) {
 	t.Helper()
-	var text []byte
+	var text string
 	until(t, answersWithin, "the metrics of an edge", func() bool {
 		var code int
 		code, text = get(t.Context(), "http://"+m.internal[2+edge]+"/metrics")
 		return code == http.StatusOK
 	})
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		value, ok := strings.CutPrefix(line, name+" ")
 		if !ok {
 			continue

@@ -31,7 +31,7 @@ func noNATS(t *testing.T, b binaries) {
 	addrs := freeAddrs(t, 2)
 	p := b.start(t, "rooms", "siomesh", "rooms", "--nats", "nats://"+addrs[0], "--nats-timeout", "12s", "--internal-listen", addrs[1])
 	until(t, startsWithin, "rooms is alive", func() bool { return status(t.Context(), "http://"+addrs[1]+"/livez") == http.StatusOK })
-	if got := answered(t, "http://"+addrs[1]+"/readyz"); got.code != http.StatusServiceUnavailable { // in the 12 s it has
+	if got := answered(t, http.MethodGet, "http://"+addrs[1]+"/readyz", ""); got.code != http.StatusServiceUnavailable { // in the 12 s it has
 		t.Errorf("/readyz answers %d (%v) without NATS, want 503", got.code, got.err)
 	}
 	p.gone = true // it ends by itself

@@ -5,13 +5,13 @@
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { inspect, parseArgs } from "node:util";
+import { parseArgs } from "node:util";
 import { io } from "socket.io-client";
+import { patience, report, within } from "./lib/report.mjs";
 
 const { values: flags } = parseArgs({
   options: { url: { type: "string" }, path: { type: "string" }, ca: { type: "string" }, secure: { type: "string" } },
 });
-const deadline = 30_000;
 const ca = flags.ca && readFileSync(flags.ca);
 
 async function talk(transports) {
@@ -35,19 +35,6 @@ async function talk(transports) {
 
 let failed = 0;
 for (const transports of [["websocket"], ["polling"], ["polling", "websocket"]]) {
-  const began = performance.now();
-  const result = { name: transports.join(" to "), ok: true };
-  let timer;
-  try {
-    const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`not done after ${deadline} ms`)), deadline)));
-    await Promise.race([talk(transports), late]);
-  } catch (err) {
-    failed++;
-    Object.assign(result, { ok: false, error: inspect(err) });
-  } finally {
-    clearTimeout(timer);
-  }
-  result.ms = Math.round(performance.now() - began);
-  console.log(JSON.stringify(result));
+  if (!(await report(transports.join(" to "), () => within(patience, talk(transports))))) failed++;
 }
 process.exit(failed > 0 ? 1 : 0);
